@@ -1,0 +1,66 @@
+r"""Where the kit's own files are: `notebooks/`, `course/weights/`, `course/results/`, `course/claims.toml`.
+
+A notebook may run in its own folder, in a learner's copy, or under papermill from anywhere; the library may be
+installed in place or copied. So the folder is looked up once, the same way for everybody.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from cardiolearn.errors import InputError
+
+VARIABLE = "CARDIOLEARN_HOME"
+
+
+def find_home() -> Path:
+    r"""Folder that holds `course/claims.toml`: `CARDIOLEARN_HOME`, else upward from here, else upward from the library.
+
+    Raises:
+        InputError: `CARDIOLEARN_HOME` names a folder without `course/claims.toml`, or no such folder is found.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        if not _is_home(Path(named)):
+            raise InputError(f"{VARIABLE}={named}: expected the kit's folder, found no course/claims.toml in it")
+        return Path(named).resolve()
+    for start in (Path.cwd(), Path(__file__).parent):
+        for folder in (start.resolve(), *start.resolve().parents):
+            if _is_home(folder):
+                return folder
+    raise InputError(f"{Path.cwd()}: no folder with course/claims.toml here or above; set {VARIABLE} to the kit's folder")
+
+
+def _is_home(folder: Path) -> bool:
+    return (folder / "course" / "claims.toml").is_file()
+
+
+def weights_dir() -> Path:
+    r"""Folder of the shipped weights, `course/weights`."""
+    return find_home() / "course" / "weights"
+
+
+def results_dir() -> Path:
+    r"""Folder of the recorded runs and their tables, `course/results`."""
+    return find_home() / "course" / "results"
+
+
+def recorded_results(profile: str) -> dict[str, Any] | None:
+    r"""The recorded run of a profile, `course/results/<profile>.json`; None when it was never recorded.
+
+    Raises:
+        InputError: The file exists and is not a results file.
+    """
+    path = results_dir() / f"{profile}.json"
+    if not path.is_file():
+        return None
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: expected a recorded run in JSON, found {error}") from None
+    if not isinstance(results, dict) or "provenance" not in results:
+        raise InputError(f"{path}: expected a recorded run with a 'provenance' table, found none")
+    return results

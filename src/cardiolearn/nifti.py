@@ -1,0 +1,131 @@
+r"""NIfTI as plain numpy: what `image.py` needs of the format, and the refusal of what is not an image of a heart."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cardiolearn.errors import InputError
+
+SPACING_LIMITS_MM = (0.01, 100.0)
+FRAME_DURATION_LIMITS_S = (0.002, 0.5)
+_SECONDS = {"sec": 1.0, "unknown": 1.0, "msec": 1e-3, "usec": 1e-6}
+_MILLIMETRES = {"mm": 1.0, "unknown": 1.0, "meter": 1e3, "micron": 1e-3}
+
+
+def plausible_frame_duration(seconds: float) -> float | None:
+    r"""`seconds` where it can be the time between two frames of a cine, else `None`: headers often hold nonsense."""
+    low, high = FRAME_DURATION_LIMITS_S
+    return float(seconds) if low <= seconds <= high else None
+
+
+def read_nifti(path: Path, dtype: Any = None) -> tuple[np.ndarray, np.ndarray, float | None]:
+    r"""Values in tensor order `(T, Z, Y, X)` or `(Z, Y, X)`, affine in mm, frame duration in seconds.
+
+    Args:
+        path: `.nii` or `.nii.gz`.
+        dtype: floating type of the values, `None` for the stored type (labels).
+
+    Raises:
+        InputError: not a NIfTI file, colour or complex, 2D, empty, spacing that is zero, negative or absurd. OS and
+            gzip errors pass through.
+    """
+    import nibabel
+
+    nib: Any = nibabel  # its functions are untyped
+    if not path.name.endswith((".nii", ".nii.gz")):
+        path.stat()  # a missing file is a missing file, whatever its name
+        raise InputError("expected a NIfTI file (.nii, .nii.gz) or a folder with one DICOM series")
+    try:
+        nifti = nib.load(path)
+    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError) as error:
+        path.open("rb").close()  # nibabel hides a missing permission behind its own error
+        raise InputError("expected a NIfTI image, got another or a damaged kind of file") from error
+    if not isinstance(nifti, nib.Nifti1Image):
+        raise InputError(f"expected a NIfTI image, got {type(nifti).__name__}")
+    stored = nifti.get_data_dtype()
+    if stored.kind not in "iuf":
+        kind = {"c": "complex", "V": "colour"}.get(stored.kind, str(stored))
+        raise InputError(f"expected one real number per voxel, got {kind} values")
+    shape = nifti.shape
+    if len(shape) < 3:
+        raise InputError(
+            f"expected a 3D volume or a 4D cine, got a single 2D picture of shape {shape} without a slice axis"
+        )
+    if 0 in shape:
+        raise InputError(f"expected a non-empty image, got shape {shape}")
+    if any(n != 1 for n in shape[4:]):
+        raise InputError(f"expected a 3D volume or a 4D cine, got {len(shape)} axes of shape {shape}")
+    _check_pixdim(path, type(nifti))
+    space, time = nifti.header.get_xyzt_units()
+    affine = np.diag([_MILLIMETRES[space]] * 3 + [1.0]) @ np.asarray(nifti.affine, dtype=np.float64)
+    _check_spacing(np.linalg.norm(affine[:3, :3], axis=0))
+    frames = shape[3] if len(shape) > 3 else 1
+    step = float(nifti.header["pixdim"][4]) * _SECONDS.get(time, np.nan)
+    values = nifti.get_fdata(dtype=dtype, caching="unchanged") if dtype else np.asanyarray(nifti.dataobj)
+    values = values.reshape(*shape[:3], *([frames] if frames > 1 else []))
+    return values.T, affine, plausible_frame_duration(step) if frames > 1 else None
+
+
+def encode_nifti(
+    values: np.ndarray, affine: np.ndarray, frame_duration: float | None, dtype: Any = None, compress: bool = True
+) -> bytes:
+    r"""The bytes of a NIfTI file for values in tensor order; sform and qform both hold the affine.
+
+    The same image gives the same bytes: the gzip header carries no time.
+    """
+    import nibabel
+
+    nib: Any = nibabel
+    stored = np.dtype(dtype) if dtype is not None else _smallest_dtype(values)
+    _check_fits(values, stored)
+    nifti = nib.Nifti1Image(values.astype(stored).T, affine)
+    nifti.header.set_xyzt_units("mm", "sec")
+    if values.ndim == 4:
+        nifti.header["pixdim"][4] = frame_duration or 0.0
+    nifti.set_sform(affine, code=1)
+    nifti.set_qform(affine, code=1)
+    raw: bytes = nifti.to_bytes()
+    return gzip.compress(raw, 3, mtime=0) if compress else raw
+
+
+def _check_pixdim(path: Path, kind: Any) -> None:
+    r"""Look at the stored voxel sizes themselves: nibabel repairs zero and negative ones without a word."""
+    import nibabel
+
+    nib: Any = nibabel
+    with nib.openers.ImageOpener(path, "rb") as file:
+        header = kind.header_class.from_fileobj(file, check=False)
+    _check_spacing(header["pixdim"][1:4] * _MILLIMETRES[header.get_xyzt_units()[0]])
+
+
+def _check_spacing(spacing: np.ndarray) -> None:
+    low, high = SPACING_LIMITS_MM
+    if not all(low <= s <= high for s in spacing):
+        raise InputError(
+            f"expected a voxel spacing of {low:g} to {high:g} mm, got {[round(float(s), 6) for s in spacing]}"
+        )
+
+
+def _smallest_dtype(values: np.ndarray) -> np.dtype[Any]:
+    if values.dtype.kind == "f":
+        return np.dtype(np.float32)
+    low, high = int(values.min()), int(values.max())
+    for candidate in (np.uint8, np.int16, np.int32):
+        if np.iinfo(candidate).min <= low and high <= np.iinfo(candidate).max:
+            return np.dtype(candidate)
+    raise InputError(f"expected integers within 32 bits, got {low} to {high}")
+
+
+def _check_fits(values: np.ndarray, stored: np.dtype[Any]) -> None:
+    if not np.isfinite(values).all():
+        raise InputError("expected finite values to write, got NaN or infinite ones")
+    if stored.kind in "iu":
+        info = np.iinfo(stored)
+        if values.min() < info.min or values.max() > info.max or (values.dtype.kind == "f" and (values % 1).any()):
+            raise InputError(f"expected whole numbers within {stored}, got {values.min()} to {values.max()}")
+    elif stored.kind != "f":
+        raise InputError(f"expected an integer or floating type to store, got {stored}")

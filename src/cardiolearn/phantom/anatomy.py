@@ -1,0 +1,184 @@
+r"""What a point near the heart is made of: ventricles with papillary muscles, atria, great vessels, epicardial fat.
+
+Labels follow one convention, the lecture's annotators': papillary muscles and trabeculae belong to the cavity, the RV ends
+at the pulmonary valve, and what lies above the mitral plane is neither LV cavity nor myocardium.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from cardiolearn.phantom.heart import Heart, Material, smoothstep
+from cardiolearn.phantom.noise import Noise
+from cardiolearn.phantom.tissue import Tissue
+
+LV_CAVITY, MYOCARDIUM, RV_CAVITY, LEFT_ATRIUM, RIGHT_ATRIUM = 1, 2, 3, 4, 5
+
+
+@dataclass(frozen=True)
+class HeartMap:
+    r"""Tissue codes and labels `(...)` (uint8) and a rough distance in mm to the heart's outside (negative within)."""
+
+    tissue: torch.Tensor
+    label: torch.Tensor
+    outside: torch.Tensor
+
+
+def _ellipsoid(points: torch.Tensor, centre: tuple[float, ...], radii: tuple[float, ...]) -> torch.Tensor:
+    # Rough signed distance in mm: exact on the surface, right in sign everywhere.
+    q = ((points - torch.tensor(centre)) / torch.tensor(radii)).norm(dim=-1)
+    return (q - 1.0) * min(radii)
+
+
+def tube(points: torch.Tensor, path: list[tuple[float, float, float]], radii: list[float]) -> torch.Tensor:
+    r"""Signed distance (mm) to a tube along straight pieces of `path`, with a radius at each of its corners."""
+    best = torch.full(points.shape[:-1], math.inf)
+    for start, end, r0, r1 in zip(path[:-1], path[1:], radii[:-1], radii[1:], strict=True):
+        a, b = torch.tensor(start), torch.tensor(end)
+        along = b - a
+        t = (((points - a) * along).sum(-1) / (along * along).sum()).clamp(0.0, 1.0)
+        best = torch.minimum(best, (points - a - t[..., None] * along).norm(dim=-1) - (r0 + t * (r1 - r0)))
+    return best
+
+
+def _smooth_minimum(a: torch.Tensor, b: torch.Tensor, width: float) -> torch.Tensor:
+    # Polynomial smooth minimum: fills the groove between two surfaces over about `width` mm.
+    h = (0.5 + 0.5 * (b - a) / width).clamp(0.0, 1.0)
+    return b + (a - b) * h - width * h * (1.0 - h)
+
+
+class Anatomy:
+    r"""Tissue and labels of one subject's heart at any point (heart frame, mm) and activation.
+
+    Sizes that no clinical index fixes (atria, vessels, papillary muscles, fat) come from the subject's seed.
+    """
+
+    def __init__(self, heart: Heart) -> None:
+        self.heart = heart
+        g = torch.Generator().manual_seed((heart.subject.seed * 7 + 1) % 2**62)
+        self.noise = Noise((heart.subject.seed * 7 + 2) % 2**62)
+        u = (torch.rand(24, generator=g) * 2 - 1).tolist()  # uniform on [-1, 1], one per size below
+        self._papillary = tuple(
+            (angle + 0.25 * u[i], 0.58 + 0.08 * u[i + 2], (4.6 + 1.2 * u[i + 4]), 0.52 + 0.08 * u[i + 6])
+            for i, angle in enumerate((math.radians(58.0), math.radians(-62.0)))
+        )
+        self._trabeculation = 0.10 + 0.05 * u[8]  # share of the cavity radius
+        self._rv_trabeculation = 4.0 + 2.5 * u[9]  # mm
+        self._fat = 3.0 + 2.5 * u[10]  # mm of fat on the epicardium
+        self._groove = 12.0 + 4.0 * u[11]
+        size = 1.0 + 0.12 * u[12]
+        self._la = ((10.0 + 3 * u[13], -12.0 + 3 * u[14], -25.0 - 4 * u[12]), (25.0 * size, 21.0 * size, 26.0 * size))
+        size = 1.0 + 0.12 * u[15]
+        self._ra = ((-38.0 + 4 * u[16], -26.0 + 4 * u[17], -22.0), (23.0 * size, 26.0 * size, 28.0 * size))
+        self._aorta = 12.5 + 1.8 * u[18]
+        self._artery = 12.0 + 1.5 * u[19]
+        self._aorta_lean = 6.0 * u[20]
+        self.effusion = max(0.0, 2.5 * u[21] - 1.0)
+
+    def at(self, points: torch.Tensor, a: float) -> HeartMap:
+        r"""Tissue, label and outside distance at `points` `(..., 3)` at activation `a`."""
+        m = self.heart.to_material(points, a)
+        tissue = torch.zeros(points.shape[:-1], dtype=torch.uint8)
+        label = torch.zeros_like(tissue)
+        above = points - torch.tensor([0.0, 0.0, (1.0 - self.heart.stretch(a)) * self.heart.height])
+        outside = self._above_the_valves(tissue, label, above, m, a)
+        outside = _smooth_minimum(outside, self._right(tissue, label, points, m, a), self._groove)
+        outside = _smooth_minimum(outside, self._left(tissue, label, points, m, a), self._groove)
+        self._cover(tissue, points, outside)
+        return HeartMap(tissue, label, outside)
+
+    def _left(self, tissue: torch.Tensor, label: torch.Tensor, points: torch.Tensor, m: Material, a: float) -> torch.Tensor:
+        body = (m.depth >= 0.0) & (m.depth < self.heart.height)
+        cavity = body & (m.rho_now < m.endo_now)
+        wall = body & ~cavity & (m.rho_now < m.epi_now)
+        tissue[wall], label[wall] = int(Tissue.MYOCARDIUM), MYOCARDIUM
+        tissue[cavity], label[cavity] = int(Tissue.LV_BLOOD), LV_CAVITY
+        tissue[cavity & self._inside_cavity_muscle(points, m, a)] = int(Tissue.TRABECULA)
+        beyond = torch.maximum(m.depth - self.heart.height, -m.depth)
+        return torch.maximum(m.rho_now - m.epi_now, beyond)
+
+    def _inside_cavity_muscle(self, points: torch.Tensor, m: Material, a: float) -> torch.Tensor:
+        # Trabeculae: a ragged inner lining, thicker to the apex. Papillary muscles: two columns that keep their cross-section.
+        s = m.depth / self.heart.length
+        ratio = m.rho_now / m.endo_now.clamp_min(1e-3)
+        ragged = self.noise.at(torch.stack((torch.cos(m.theta) * 9, torch.sin(m.theta) * 9, m.depth * 0.35), -1), 2.2)
+        crowd = 1.0 + 0.8 * a  # the same muscle in a smaller cavity
+        lining = self._trabeculation * crowd * (0.2 + 1.1 * smoothstep((s - 0.25) / 0.6)) * (ragged + 0.1)
+        muscle = ratio > 1.0 - lining
+        for angle, place, radius, middle in self._papillary:
+            taper = (1.0 - ((s - middle - 0.1 * a) / 0.27) ** 2).clamp_min(0.0).sqrt()
+            away = (m.rho_now - place * m.endo_now) ** 2 + m.rho_now**2 * (2 - 2 * torch.cos(m.theta - angle)) * place
+            muscle |= away < (radius * taper) ** 2
+        return muscle & (s > 0.12)
+
+    def _right(self, tissue: torch.Tensor, label: torch.Tensor, points: torch.Tensor, m: Material, a: float) -> torch.Tensor:
+        heart = self.heart
+        inner = heart.base_radius(m.depth, m.epi_now)
+        outer = heart.rv_outer(m.depth, m.theta, inner, a)
+        # The wall is as thick across a slanted free wall as across a radial one: look a little to both sides as well.
+        turn = heart.rv_wall / outer
+        around = [heart.rv_outer(m.depth + dz, m.theta + sign * turn, inner, a) for sign, dz in ((-1, 0.0), (1, 0.0), (0, 2.5))]
+        shell = torch.stack([outer, *around]).amax(0) + heart.rv_wall * (0.6 + 0.4 * (1 - a)) / heart.stretch(a)
+        has_rv = (outer - inner) > 0.3
+        span = (m.depth > -heart._outflow) & (m.depth < heart.height)
+        cavity = span & has_rv & (m.rho_now >= inner) & (m.rho_now < outer)
+        near = span & (shell - inner > heart.rv_wall * 1.6) & (m.rho_now >= inner) & (m.rho_now < shell)
+        wall = near & ~cavity
+        tissue[wall] = int(Tissue.RV_WALL)
+        tissue[cavity], label[cavity] = int(Tissue.RV_BLOOD), RV_CAVITY
+        ragged = self.noise.at(points, 4.5, 5.0)
+        s = (m.depth / heart.length).clamp(0.0, 1.0)
+        lining = self._rv_trabeculation * (0.3 + 1.2 * s) * (ragged - 0.1)
+        bundles = (self.noise.at(points, 6.0, 11.0).abs() < 0.09) & (s > 0.35)
+        tissue[cavity & ((outer - m.rho_now < lining) | bundles)] = int(Tissue.TRABECULA)
+        far = torch.where(shell - inner > 2.0, m.rho_now - shell, torch.full_like(shell, 1e3))
+        return torch.maximum(far, torch.maximum(m.depth - heart.height, -heart._outflow - m.depth))
+
+    def _above_the_valves(
+        self, tissue: torch.Tensor, label: torch.Tensor, points: torch.Tensor, m: Material, a: float
+    ) -> torch.Tensor:
+        grow = 1.0 + 0.10 * a  # atria fill while the ventricles empty
+        lean, r, p = self._aorta_lean, self._aorta, self._artery
+        out = -self.heart._outflow
+        la = _ellipsoid(points, self._la[0], tuple(v * grow for v in self._la[1]))
+        ra = _ellipsoid(points, self._ra[0], tuple(v * grow for v in self._ra[1]))
+        mitral = 0.72 * self.heart.mitral_radius(a)  # blood runs on from ventricle to atrium through the open ring
+        la = torch.minimum(la, tube(points, [(4.0, -5.0, 6.0), self._la[0]], [mitral, 0.8 * self._la[1][0]]))
+        root = [(-8.0, 8.0, 2.0), (-14.0 + lean, 9.0, -25.0), (-24.0 + lean, 8.0, -55.0), (-20.0 + lean, -5.0, -85.0)]
+        aorta = tube(points, root, [r, r * 1.15, r * 1.1, r])
+        trunk = [(6.0, 36.0, out + 4.0), (12.0, 26.0, out - 14.0), (14.0, 4.0, out - 34.0), (2.0, -25.0, out - 42.0)]
+        artery = tube(points, trunk, [p, p * 1.1, p, 0.8 * p])
+        right_artery = tube(points, [trunk[2], (-20.0, -22.0, out - 42.0), (-60.0, -30.0, out - 40.0)], [0.8 * p, 0.7 * p, 0.6 * p])
+        artery = torch.minimum(artery, right_artery)
+        veins = tube(points, [(20.0, -20.0, -42.0), (45.0, -30.0, -52.0), (70.0, -36.0, -60.0)], [9.0, 6.0, 4.0])
+        veins = torch.minimum(veins, tube(points, [(-10.0, -26.0, -40.0), (-45.0, -48.0, -48.0)], [8.0, 5.0]))
+        appendage = tube(points, [(24.0, 8.0, -18.0), (30.0, 24.0, -14.0)], [8.0, 5.0])
+        base = (m.depth < 0.0)
+        for distance, wall, code, name in (
+            (torch.minimum(la, appendage), 2.0, Tissue.LA_BLOOD, LEFT_ATRIUM),
+            (veins, 1.0, Tissue.VEIN, 0),
+            (ra, 2.0, Tissue.RA_BLOOD, RIGHT_ATRIUM),
+            (artery, 1.5, Tissue.ARTERY, 0),
+            (aorta, 1.8, Tissue.ARTERY, 0),
+        ):
+            shell = (distance < wall) & (base | (name == RIGHT_ATRIUM))
+            tissue[shell] = int(Tissue.VESSEL_WALL if name == 0 else Tissue.ATRIAL_WALL)
+            label[shell] = 0
+            lumen = shell & (distance < 0.0)
+            tissue[lumen], label[lumen] = int(code), name
+        # In front of the mitral plane the ring between atrium and ventricle is thin; the fat of the groove fills the rest.
+        everything = torch.stack([la, ra - 2.0, artery, aorta, veins]).amin(0) - 2.0
+        return everything
+
+    def _cover(self, tissue: torch.Tensor, points: torch.Tensor, outside: torch.Tensor) -> None:
+        empty = tissue == 0
+        thickness = (self._fat * (1.0 + 0.9 * self.noise.at(points, 28.0, 3.0))).clamp_min(0.0)
+        layer = empty & (outside < thickness)
+        tissue[layer] = int(Tissue.EPICARDIAL_FAT)
+        fluid = empty & ~layer & (outside < thickness + self.effusion)
+        tissue[fluid] = int(Tissue.EFFUSION)
+        sac = empty & ~layer & ~fluid & (outside < thickness + self.effusion + 1.4)
+        tissue[sac] = int(Tissue.PERICARDIUM)

@@ -1,0 +1,114 @@
+r"""Endless training slices: tissue maps are drawn once and kept, every batch scans them anew.
+
+What stays fixed is anatomy. Contrast, blur, bias, texture, noise, grey scale, position, rotation, mirror image, size and
+field of view are drawn for every slice of every batch, so no network ever meets the same picture twice.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from cardiolearn.phantom.mri import ANY_VENDOR, TEXTURE, Vendor, magnitude, signal_table, uniform
+from cardiolearn.phantom.scene import Scene
+from cardiolearn.phantom.subject import sample_subject
+
+PIXEL = 1.5  # mm, of the stored maps
+SIZE = 208  # pixels: 312 mm
+SUB_SLICES = (-2.5, 0.0, 2.5)  # mm from the mid-plane; together the slice profile
+
+
+@dataclass(frozen=True)
+class SliceMaps:
+    r"""Tissue codes `(N, 3, Y, X)` (sub-slices) and labels `(N, Y, X)` at the mid-plane, both uint8."""
+
+    tissue: torch.Tensor
+    label: torch.Tensor
+
+    def __len__(self) -> int:
+        return int(self.label.shape[0])
+
+
+def draw_slices(index: int, n: int, cohort: str = "train", seed: int = 0) -> SliceMaps:
+    r"""`n` short-axis slices of subject `index`, at random levels from above the valves to below the apex.
+
+    The moment is end-diastole, end-systole or any between, one per subject; the planes tilt by a few degrees as a
+    technician's would. Reproducible from the arguments alone.
+    """
+    g = torch.Generator().manual_seed(seed * 1_000_003 + index)
+    scene = Scene(sample_subject(index, cohort=cohort, seed=seed))  # type: ignore[arg-type]
+    moment = torch.rand(2, generator=g).tolist()
+    a = 0.0 if moment[0] < 0.35 else 1.0 if moment[0] < 0.72 else moment[1]
+    top, bottom = -28.0, scene.heart.height + 14.0
+    level = top + (bottom - top) * (torch.arange(n) + torch.rand(n, generator=g)) / n
+    centre = torch.stack((*(25.0 * torch.randn((2, n), generator=g)).clamp(-45, 45), level), -1)
+    centre[:, :2] += torch.tensor([-8.0, -10.0])
+    tilt = 0.09 * torch.randn((n, 2), generator=g)
+    grid = (torch.arange(SIZE) - (SIZE - 1) / 2) * PIXEL
+    y, x = torch.meshgrid(-grid, grid, indexing="ij")
+    z = torch.tensor(SUB_SLICES)[None, :, None, None] + (tilt[:, 0, None, None] * x + tilt[:, 1, None, None] * y)[:, None]
+    points = torch.stack((x.expand_as(z), y.expand_as(z), z), -1) + centre[:, None, None, None]
+    found = scene.at(points @ scene.frame.T + scene.origin, a)
+    return SliceMaps(found.tissue, found.label[:, SUB_SLICES.index(0.0)])
+
+
+def _poses(n: int, generator: torch.Generator, size: int, pixel: float) -> torch.Tensor:
+    # Affine maps (n, 2, 3) from an output of `size` pixels of `pixel` mm to the stored map, in grid_sample's units.
+    angle = 2 * math.pi * torch.rand(n, generator=generator)
+    scale = torch.exp(uniform(n, (math.log(0.72), math.log(1.36)), generator))
+    flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
+    half = SIZE * PIXEL / 2
+    zoom = scale * size * pixel / 2 / half
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    shift = (30.0 * torch.randn((n, 2), generator=generator)).clamp(-70, 70) / half
+    row0 = torch.stack((cos * flip, -sin, shift[:, 0]), -1)
+    row1 = torch.stack((sin * flip, cos, shift[:, 1]), -1)
+    return torch.stack((row0, row1), 1)
+
+
+def _mask_field_of_view(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    # Some scanners blank a disc's outside, some images are cropped: part of the picture is then exactly nothing.
+    n, height, width = images.shape
+    y = torch.linspace(-1, 1, height)[None, :, None]
+    x = torch.linspace(-1, 1, width)[None, None, :]
+    shift = 0.4 * torch.randn((n, 2, 1, 1), generator=generator)
+    disc = ((x - shift[:, 0]) ** 2 + (y - shift[:, 1]) ** 2).sqrt() < uniform(n, (0.9, 1.4), generator)[:, None, None]
+    edges = uniform(4 * n, (0.55, 1.5), generator).reshape(4, n, 1, 1)
+    frame = (x < edges[0]) & (x > -edges[1]) & (y < edges[2]) & (y > -edges[3])
+    pick = torch.rand(n, generator=generator)[:, None, None]
+    keep = torch.where(pick < 0.12, disc, torch.where(pick < 0.35, frame, torch.ones_like(frame)))
+    return images * keep
+
+
+def normalise_batch(images: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    r"""Clip `(n, Y, X)` images at their own quantiles `low`, `high` `(n,)` and scale to [0, 1]."""
+    flat = images.flatten(1).sort(dim=1).values
+    last = flat.shape[1] - 1
+    bottom = flat.gather(1, (low * last).long()[:, None])[..., None]
+    top = flat.gather(1, (high * last).long()[:, None])[..., None]
+    return ((images - bottom) / (top - bottom).clamp_min(1e-6)).clamp(0.0, 1.0)
+
+
+def render_batch(
+    maps: SliceMaps, picks: torch.Tensor, generator: torch.Generator, *,
+    size: int = 128, pixel: float = 1.8, vendor: Vendor = ANY_VENDOR,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    r"""Images `(n, 1, size, size)` in [0, 1] and labels `(n, size, size)` (int64, classes 0-3) of the slices `picks`."""
+    n = len(picks)
+    table = signal_table(n, vendor, generator)
+    tissue = maps.tissue[picks].int()
+    weights = torch.softmax(0.7 * torch.randn((n, 3), generator=generator) + torch.tensor([0.0, 0.5, 0.0]), 1)
+    rows = torch.arange(n)[:, None, None, None] * table.shape[1]
+    both = F.embedding(tissue + rows, torch.cat((table, TEXTURE[None, :, None].expand(n, -1, -1)), -1).flatten(0, 1))
+    mixed = (both * weights[:, :, None, None, None]).sum(1).permute(0, 3, 1, 2)
+    label = maps.label[picks].float()[:, None]
+    grid = F.affine_grid(_poses(n, generator, size, pixel), [n, 1, size, size], align_corners=False)
+    mixed = F.grid_sample(mixed, grid, mode="bilinear", align_corners=False)
+    label = F.grid_sample(label, grid, mode="nearest", align_corners=False)[:, 0].long()
+    image = magnitude(mixed[:, 0], mixed[:, 1], mixed[:, 2], vendor, generator)
+    image = _mask_field_of_view(image, generator)
+    image = normalise_batch(image, uniform(n, (0.0, 0.03), generator), uniform(n, (0.965, 0.999), generator))
+    return image[:, None], torch.where(label > 3, 0, label)

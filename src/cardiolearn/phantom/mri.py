@@ -1,0 +1,161 @@
+r"""A simulated balanced steady-state (bSSFP) scanner: from tissue codes to magnitude images.
+
+The signal of each tissue follows from density, T1, T2 and flip angle; fat precesses out of phase with water, so a voxel
+holding both goes dark and draws the black line round every organ that real cine images show. Then come the coil's
+bias, the point spread, texture, flow, and Rician noise. Everything random is drawn from one generator.
+
+Source: bSSFP steady state, Freeman and Hill 1971 as in Bernstein et al., Handbook of MRI Pulse Sequences, 14.1
+(deviation: TR << T1, T2; off-resonance only as a smooth dark band).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from cardiolearn.phantom.tissue import N_TISSUES, Tissue, relaxation_table
+
+
+@dataclass(frozen=True)
+class Vendor:
+    r"""Ranges a scanner draws its settings from, each `(low, high)`; one draw is one scan.
+
+    `flip` in degrees, `t1_scale` for the field strength, `pixel`, `thickness` and `gap` in mm, `blur` the point spread's
+    standard deviation in pixels, `noise` relative to blood signal, `fat_phase` in units of pi, `bias` the log-range of the
+    coil profile, `gamma` the exponent of the reconstruction's grey scale, `spread` the log-scatter of tissue signals.
+    """
+
+    name: str
+    flip: tuple[float, float]
+    t1_scale: tuple[float, float]
+    pixel: tuple[float, float]
+    thickness: tuple[float, float]
+    gap: tuple[float, float]
+    blur: tuple[float, float]
+    noise: tuple[float, float]
+    fat_phase: tuple[float, float]
+    bias: tuple[float, float]
+    gamma: tuple[float, float]
+    spread: tuple[float, float]
+
+
+TRAINING_VENDORS = (
+    Vendor("A", (50, 65), (0.95, 1.05), (1.7, 1.9), (7, 8), (1, 2), (0.45, 0.65), (0.02, 0.05), (0.9, 1.0), (0.4, 1.0), (0.9, 1.1), (0.05, 0.15)),
+    Vendor("B", (40, 55), (0.95, 1.10), (1.2, 1.5), (7, 9), (0, 2), (0.55, 0.90), (0.03, 0.07), (0.6, 1.0), (0.6, 1.3), (0.8, 1.0), (0.05, 0.20)),
+    Vendor("C", (60, 75), (0.90, 1.00), (1.3, 1.6), (6, 8), (0, 3), (0.50, 0.80), (0.02, 0.06), (0.8, 1.0), (0.3, 0.9), (1.0, 1.2), (0.05, 0.20)),
+)  # fmt: skip
+UNSEEN_VENDOR = Vendor(
+    "unseen", (30, 40), (1.15, 1.30), (1.4, 1.7), (8, 10), (0, 2), (0.6, 1.0), (0.05, 0.09), (0.7, 0.9), (0.9, 1.5), (0.75, 0.9), (0.10, 0.25)
+)  # fmt: skip
+#: For training: wider than every vendor, so that no single scanner's look can be learnt.
+ANY_VENDOR = Vendor(
+    "any", (30, 80), (0.85, 1.30), (1.0, 2.2), (5, 10), (0, 3), (0.3, 1.1), (0.01, 0.10), (0.3, 1.0), (0.1, 1.6), (0.7, 1.4), (0.05, 0.35)
+)  # fmt: skip
+
+_BLOOD = (Tissue.LV_BLOOD, Tissue.RV_BLOOD, Tissue.LA_BLOOD, Tissue.RA_BLOOD, Tissue.ARTERY, Tissue.VEIN)
+_HEART_MUSCLE = (Tissue.MYOCARDIUM, Tissue.RV_WALL, Tissue.ATRIAL_WALL, Tissue.TRABECULA)
+_FREE = (Tissue.STOMACH_FLUID, Tissue.STOMACH_FOOD, Tissue.SPLEEN, Tissue.LIVER, Tissue.MARROW, Tissue.LUNG, Tissue.KIDNEY)
+
+
+def _texture_table() -> torch.Tensor:
+    # How much the signal varies within one tissue, relative to it: swirling blood, veined organs.
+    table = torch.full((N_TISSUES,), 0.05)
+    for t in _BLOOD:
+        table[t] = 0.09
+    for t, v in ((Tissue.LUNG, 0.5), (Tissue.STOMACH_FOOD, 0.25), (Tissue.MUSCLE, 0.12), (Tissue.MARROW, 0.12), (Tissue.RV_BLOOD, 0.11)):
+        table[t] = v
+    return table
+
+
+TEXTURE = _texture_table()
+
+
+def uniform(n: int, bounds: tuple[float, float], generator: torch.Generator) -> torch.Tensor:
+    r"""`(n,)` numbers, uniform within `bounds`."""
+    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(n, generator=generator)
+
+
+def signal_table(n: int, vendor: Vendor, generator: torch.Generator) -> torch.Tensor:
+    r"""Signal of each tissue for `n` scans: `(n, N_TISSUES, 2)`, water and fat part; LV blood is near 1.
+
+    The tissues scatter by `vendor.spread` (log-normal), organs that vary most between people by three times that. Blood
+    is the same blood everywhere up to inflow (a few percent), and stays brighter than heart muscle.
+    """
+    table = relaxation_table()
+    flip = uniform(n, vendor.flip, generator)[:, None] * math.pi / 180.0
+    ratio = table[:, 1] / table[:, 2] * uniform(n, vendor.t1_scale, generator)[:, None]
+    signal = table[:, 0] * torch.sin(flip) / (ratio * (1.0 - torch.cos(flip)) + 1.0 + torch.cos(flip))
+    signal = signal / signal[:, Tissue.LV_BLOOD, None].clone()
+    # Fresh blood flows in and is brighter than its steady state; how much depends on thickness and heart rate.
+    inflow = 1.0 + uniform(n, (0.0, 0.5), generator)
+    scatter = uniform(n, vendor.spread, generator)[:, None] * torch.randn((n, N_TISSUES), generator=generator)
+    scatter[:, list(_FREE)] *= 2.0
+    shared, muscle = scatter[:, Tissue.LV_BLOOD].clone(), scatter[:, Tissue.MYOCARDIUM].clone()
+    for t in _BLOOD:
+        scatter[:, t] = shared + 0.35 * scatter[:, t]
+    for t in _HEART_MUSCLE:
+        scatter[:, t] = muscle + 0.25 * scatter[:, t]
+    signal = signal * scatter.exp()
+    signal[:, list(_BLOOD)] *= inflow[:, None]
+    roof = 0.72 * signal[:, Tissue.LV_BLOOD, None]
+    signal[:, list(_HEART_MUSCLE)] = torch.minimum(signal[:, list(_HEART_MUSCLE)], roof)
+    signal = signal / signal[:, Tissue.LV_BLOOD, None].clone()
+    return torch.stack((signal * (1.0 - table[:, 3]), signal * table[:, 3]), dim=-1)
+
+
+def smooth_field(n: int, shape: tuple[int, int], cell: int, generator: torch.Generator) -> torch.Tensor:
+    r"""`(n, *shape)` random fields of unit variance at the nodes, varying over `cell` pixels."""
+    coarse = torch.randn((n, 1, shape[0] // cell + 3, shape[1] // cell + 3), generator=generator)
+    size = ((coarse.shape[-2] - 1) * cell + 1, (coarse.shape[-1] - 1) * cell + 1)
+    fine = F.interpolate(coarse, size=size, mode="bicubic", align_corners=True)
+    return fine[:, 0, : shape[0], : shape[1]]
+
+
+def blur(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    r"""Gaussian blur of `(n, Y, X)` images, one `sigma` `(n,)` in pixels for each; borders are repeated."""
+    reach = 3
+    offsets = torch.arange(-reach, reach + 1, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sigma[:, None].clamp_min(0.05)) ** 2)
+    kernel = kernel / kernel.sum(1, keepdim=True)
+    n = images.shape[0]
+    padded = F.pad(images[None], (reach, reach, reach, reach), mode="replicate")
+    rows = F.conv2d(padded, kernel[:, None, :, None], groups=n)
+    return F.conv2d(rows, kernel[:, None, None, :], groups=n)[0]
+
+
+def coil_bias(n: int, shape: tuple[int, int], strength: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    r"""`(n, *shape)` positive coil profiles: bright on one side, smooth, log-range about `strength` `(n,)`."""
+    y = torch.linspace(-1, 1, shape[0])[None, :, None]
+    x = torch.linspace(-1, 1, shape[1])[None, None, :]
+    angle = 2 * math.pi * torch.rand(n, generator=generator)[:, None, None]
+    ramp = x * torch.cos(angle) + y * torch.sin(angle)
+    wave = smooth_field(n, shape, max(shape) // 2 + 1, generator)
+    return torch.exp(strength[:, None, None] * (0.75 * ramp + 0.35 * wave))
+
+
+def magnitude(
+    water: torch.Tensor, fat: torch.Tensor, texture: torch.Tensor, vendor: Vendor, generator: torch.Generator,
+    scans: torch.Tensor | None = None,
+) -> torch.Tensor:  # fmt: skip
+    r"""Magnitude images `(n, Y, X)` from water and fat signal and texture strength, each `(n, Y, X)`.
+
+    `scans` `(n,)` numbers the scan each image belongs to: images of one scan share settings and the coil's profile
+    (default: each image is a scan of its own). Blood is near 1.
+    """
+    n, shape = water.shape[0], (water.shape[-2], water.shape[-1])
+    scans = torch.arange(n) if scans is None else scans
+    m = int(scans.max()) + 1
+    grain = 0.8 * smooth_field(n, shape, 7, generator) + 0.6 * smooth_field(n, shape, 3, generator)
+    mottle = (1.0 + texture * uniform(m, (0.3, 1.6), generator)[scans, None, None] * grain).clamp_min(0.0)
+    sigma = uniform(m, vendor.blur, generator)[scans]
+    water, fat = blur(water * mottle, sigma), blur(fat * (0.5 + 0.5 * mottle), sigma)
+    phase = math.pi * uniform(m, vendor.fat_phase, generator)[scans, None, None]
+    image = (water**2 + fat**2 + 2.0 * water * fat * torch.cos(phase)).clamp_min(0.0).sqrt()
+    image = image * coil_bias(m, shape, uniform(m, vendor.bias, generator), generator)[scans]
+    level = uniform(m, vendor.noise, generator)[scans, None, None]
+    noise = [blur(torch.randn((n, *shape), generator=generator), 0.6 * sigma) for _ in range(2)]
+    image = ((image + level * noise[0] * 1.3) ** 2 + (level * noise[1] * 1.3) ** 2).sqrt()
+    return image ** uniform(m, vendor.gamma, generator)[scans, None, None]

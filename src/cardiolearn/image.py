@@ -93,12 +93,14 @@ def read_image(path: str | Path) -> Image:
         if path.is_dir():
             from cardiolearn.dicom import read_dicom_folder
 
-            return read_dicom_folder(path)
-        values, affine, frame_duration = read_nifti(path, dtype=np.float32)
-        data = torch.from_numpy(np.ascontiguousarray(values))
-        if not torch.isfinite(data).all():
-            raise InputError(f"expected finite values, got {int((~torch.isfinite(data)).sum())} NaN or infinite ones")
-        return Image(data, affine, frame_duration)
+            image = read_dicom_folder(path)
+        else:
+            values, affine, frame_duration = read_nifti(path, dtype=np.float32)
+            image = Image(torch.from_numpy(np.ascontiguousarray(values)), affine, frame_duration)
+        bad = int((~torch.isfinite(image.data)).sum())
+        if bad:
+            raise InputError(f"expected finite values, got {bad} NaN or infinite ones")
+        return image
 
 
 def read_labels(path: str | Path, allowed: Iterable[int] = range(6)) -> Image:

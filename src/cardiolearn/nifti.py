@@ -31,21 +31,15 @@ def read_nifti(path: Path, dtype: Any = None) -> tuple[np.ndarray, np.ndarray, f
 
     Raises:
         InputError: not a NIfTI file, colour or complex, 2D, empty, spacing that is zero, negative or absurd. OS and
-            gzip errors pass through.
+            gzip errors pass through, to be named by `files.named`.
     """
-    import nibabel
-
-    nib: Any = nibabel  # its functions are untyped
     if not path.name.endswith((".nii", ".nii.gz")):
         path.stat()  # a missing file is a missing file, whatever its name
         raise InputError("expected a NIfTI file (.nii, .nii.gz) or a folder with one DICOM series")
-    try:
-        nifti = nib.load(path)
-    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError) as error:
-        path.open("rb").close()  # nibabel hides a missing permission behind its own error
-        raise InputError("expected a NIfTI image, got another or a damaged kind of file") from error
-    if not isinstance(nifti, nib.Nifti1Image):
-        raise InputError(f"expected a NIfTI image, got {type(nifti).__name__}")
+    raw = path.read_bytes()
+    if raw[:2] == b"\x1f\x8b":
+        raw = gzip.decompress(raw)  # the whole stream, so that its checksum is looked at
+    nifti = _parse(raw)
     stored = nifti.get_data_dtype()
     if stored.kind not in "iuf":
         kind = {"c": "complex", "V": "colour"}.get(stored.kind, str(stored))
@@ -59,13 +53,17 @@ def read_nifti(path: Path, dtype: Any = None) -> tuple[np.ndarray, np.ndarray, f
         raise InputError(f"expected a non-empty image, got shape {shape}")
     if any(n != 1 for n in shape[4:]):
         raise InputError(f"expected a 3D volume or a 4D cine, got {len(shape)} axes of shape {shape}")
-    _check_pixdim(path, type(nifti))
-    space, time = nifti.header.get_xyzt_units()
-    affine = np.diag([_MILLIMETRES[space]] * 3 + [1.0]) @ np.asarray(nifti.affine, dtype=np.float64)
+    space, time = _units(nifti.header)
+    _check_spacing(type(nifti.header)(raw[: type(nifti.header).sizeof_hdr], check=False)["pixdim"][1:4] * space)
+    affine = np.diag([space] * 3 + [1.0]) @ np.asarray(nifti.affine, dtype=np.float64)
     _check_spacing(np.linalg.norm(affine[:3, :3], axis=0))
     frames = shape[3] if len(shape) > 3 else 1
-    step = float(nifti.header["pixdim"][4]) * _SECONDS.get(time, np.nan)
-    values = nifti.get_fdata(dtype=dtype, caching="unchanged") if dtype else np.asanyarray(nifti.dataobj)
+    step = float(nifti.header["pixdim"][4]) * time
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses what is not finite
+        try:
+            values = nifti.get_fdata(dtype=dtype, caching="unchanged") if dtype else np.asanyarray(nifti.dataobj)
+        except (ValueError, OSError) as error:
+            raise InputError(f"expected {np.prod(shape)} voxels of {stored}, got a file that is too short") from error
     values = values.reshape(*shape[:3], *([frames] if frames > 1 else []))
     return values.T, affine, plausible_frame_duration(step) if frames > 1 else None
 
@@ -92,14 +90,27 @@ def encode_nifti(
     return gzip.compress(raw, 3, mtime=0) if compress else raw
 
 
-def _check_pixdim(path: Path, kind: Any) -> None:
-    r"""Look at the stored voxel sizes themselves: nibabel repairs zero and negative ones without a word."""
+def _parse(raw: bytes) -> Any:
+    r"""A NIfTI-1 or NIfTI-2 image; the header's own size tells which."""
     import nibabel
 
-    nib: Any = nibabel
-    with nib.openers.ImageOpener(path, "rb") as file:
-        header = kind.header_class.from_fileobj(file, check=False)
-    _check_spacing(header["pixdim"][1:4] * _MILLIMETRES[header.get_xyzt_units()[0]])
+    nib: Any = nibabel  # its functions are untyped
+    kind = nib.Nifti2Image if raw[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
+    damaged = (nib.filebasedimages.ImageFileError, nib.wrapstruct.WrapStructError, nib.spatialimages.HeaderDataError)
+    try:
+        with nib.imageglobals.LoggingOutputSuppressor():  # what it repairs is checked here, or harmless
+            return kind.from_bytes(raw)
+    except (*damaged, ValueError, TypeError) as error:
+        raise InputError("expected a NIfTI image, got another or a damaged kind of file") from error
+
+
+def _units(header: Any) -> tuple[float, float]:
+    r"""Millimetres and seconds per unit of the header; unknown units are taken for these."""
+    try:
+        space, time = header.get_xyzt_units()
+    except KeyError:
+        return 1.0, 1.0
+    return _MILLIMETRES[space], _SECONDS.get(time, np.nan)
 
 
 def _check_spacing(spacing: np.ndarray) -> None:

@@ -246,7 +246,7 @@ BAD_FILES = {
 @pytest.mark.parametrize("name", BAD_FILES)
 @pytest.mark.parametrize("reader", [read_image, read_labels])
 def test_bad_files_are_refused_in_one_line(
-    tmp_path: Path, name: str, reader, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, name: str, reader, capfd: pytest.CaptureFixture[str], caplog
 ) -> None:
     content, message = BAD_FILES[name]
     (tmp_path / name).write_bytes(content)
@@ -258,6 +258,7 @@ def test_bad_files_are_refused_in_one_line(
     if reader is read_image:
         assert re.search(message, text), text
     assert capfd.readouterr() == ("", "")
+    assert not caplog.records
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from cardiolearn.errors import InputError
+from cardiolearn.files import silenced
 from cardiolearn.image import Image
 from cardiolearn.nifti import plausible_frame_duration
 
@@ -33,7 +34,7 @@ def read_dicom_folder(folder: Path) -> Image:
     paths = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.name != "DICOMDIR")
     if not paths:
         raise InputError(f"{folder}: expected DICOM files, got a folder without files")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), silenced("pydicom"):
         warnings.simplefilter("ignore")  # anonymised headers hold invalid dates and UIDs; none of them is used here
         return _assemble(folder, [(path, _read_file(path)) for path in paths])
 
@@ -116,7 +117,7 @@ def _slice_step(folder: Path, origins: np.ndarray, normal: np.ndarray, first: An
             raise InputError(f"{folder}: expected a SliceThickness, as there is only one slice, got {thickness:g}")
         return normal * thickness
     steps = np.diff(origins, axis=0)
-    typical = np.median(steps, axis=0)
+    typical = steps[np.argmin(np.linalg.norm(steps, axis=1))]  # a gap is a missing slice, however many there are
     worst = int(np.argmax(np.linalg.norm(steps - typical, axis=1)))
     if np.linalg.norm(steps[worst] - typical) > 0.1 * np.linalg.norm(typical):
         raise InputError(

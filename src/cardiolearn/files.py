@@ -1,9 +1,10 @@
-r"""Files a user names: every failure in one line that names the file, every result whole or not there at all."""
+r"""Files a user names: each failure in one line that names the file, each result whole or not there at all."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import logging
 import os
 import zlib
 from collections.abc import Iterator
@@ -29,6 +30,17 @@ def named(path: str | Path) -> Iterator[None]:
         raise InputError(f"{path}: too large for this machine's memory") from error
     except OSError as error:
         raise InputError(f"{path}: {' '.join(str(error.strerror or error).split())}") from error
+
+
+@contextlib.contextmanager
+def silenced(logger_name: str) -> Iterator[None]:
+    r"""Keep a library's logger quiet where its remarks are checked for here anyway, or do not matter."""
+    logger = logging.getLogger(logger_name)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

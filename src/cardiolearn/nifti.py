@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cardiolearn.errors import InputError
+from cardiolearn.files import silenced
 
 SPACING_LIMITS_MM = (0.01, 100.0)
 FRAME_DURATION_LIMITS_S = (0.002, 0.5)
@@ -62,7 +63,7 @@ def read_nifti(path: Path, dtype: Any = None) -> tuple[np.ndarray, np.ndarray, f
     with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses what is not finite
         try:
             values = nifti.get_fdata(dtype=dtype, caching="unchanged") if dtype else np.asanyarray(nifti.dataobj)
-        except (ValueError, OSError) as error:
+        except (ValueError, OverflowError, OSError) as error:
             raise InputError(f"expected {np.prod(shape)} voxels of {stored}, got a file that is too short") from error
     values = values.reshape(*shape[:3], *([frames] if frames > 1 else []))
     return values.T, affine, plausible_frame_duration(step) if frames > 1 else None
@@ -98,7 +99,7 @@ def _parse(raw: bytes) -> Any:
     kind = nib.Nifti2Image if raw[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
     damaged = (nib.filebasedimages.ImageFileError, nib.wrapstruct.WrapStructError, nib.spatialimages.HeaderDataError)
     try:
-        with nib.imageglobals.LoggingOutputSuppressor():  # what it repairs is checked here, or harmless
+        with silenced("nibabel.global"):
             return kind.from_bytes(raw)
     except (*damaged, ValueError, TypeError) as error:
         raise InputError("expected a NIfTI image, got another or a damaged kind of file") from error

@@ -14,6 +14,7 @@ from typing import Any
 from cardiolearn.errors import InputError
 
 VARIABLE = "CARDIOLEARN_HOME"
+WEIGHTS_VARIABLE = "CARDIOLEARN_WEIGHTS"
 
 
 def find_home() -> Path:
@@ -31,7 +32,9 @@ def find_home() -> Path:
         for folder in (start.resolve(), *start.resolve().parents):
             if _is_home(folder):
                 return folder
-    raise InputError(f"{Path.cwd()}: no folder with course/claims.toml here or above; set {VARIABLE} to the kit's folder")
+    raise InputError(
+        f"{Path.cwd()}: no folder with course/claims.toml here or above; set {VARIABLE} to the kit's folder"
+    )
 
 
 def _is_home(folder: Path) -> bool:
@@ -39,8 +42,9 @@ def _is_home(folder: Path) -> bool:
 
 
 def weights_dir() -> Path:
-    r"""Folder of the shipped weights, `course/weights`."""
-    return find_home() / "course" / "weights"
+    r"""Folder of the trained weights: the one a lesson was started with (`weights=PATH`), else `course/weights`."""
+    chosen = os.environ.get(WEIGHTS_VARIABLE)
+    return Path(chosen) if chosen else find_home() / "course" / "weights"
 
 
 def results_dir() -> Path:

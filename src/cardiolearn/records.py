@@ -159,3 +159,14 @@ def number(value: float) -> str:
 def unit_suffix(unit: str) -> str:
     r"""The unit as it follows a number; a dimensionless quantity has none."""
     return "" if unit == "1" else f" {unit}"
+
+
+def show(text: str, bundle: dict[str, Any] | None = None) -> None:
+    r"""Show text in a notebook, with machine-readable data beside it; plain print elsewhere."""
+    from IPython import get_ipython
+    from IPython.display import display
+
+    if get_ipython() is None:
+        print(text)
+    else:
+        display({"text/plain": text, **(bundle or {})}, raw=True)

@@ -1,0 +1,10 @@
+r"""Answer checks for the exercises: `from cardiolearn import checks as check`, then `check.dice(my_dice)`.
+
+A new exercise is one `Exercise(...)` in a module of this folder and one name here.
+"""
+
+from __future__ import annotations
+
+from cardiolearn.checks.measures import dice, ejection_fraction
+
+__all__ = ["dice", "ejection_fraction"]

@@ -1,0 +1,146 @@
+r"""The commands. Every line of thought is elsewhere; here are only their names and options."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cardiolearn.errors import InputError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.callback()
+def _about() -> None:
+    r"""Learning anatomical image representations of the heart: run the lessons, segment a scan."""
+
+
+@app.command()
+def run(
+    lessons: Annotated[list[str] | None, typer.Argument(help="Lessons by name or number (01); default all.")] = None,
+    profile: Annotated[str, typer.Option(help="classroom, reproduce or full.")] = "classroom",
+    jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run; default runs/<date and time>.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run (--out, else latest).")
+    ] = False,
+    record: Annotated[bool, typer.Option("--record", help="Write course/results/<profile>.json.")] = False,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    time_limit: Annotated[float | None, typer.Option(min=0.01, help="Minutes a notebook may take in all.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Dask scheduler, tcp://...")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Another parameter: -p data_dir=PATH")
+    ] = None,
+) -> None:
+    r"""Run notebooks, judge the claims, compare with the recorded run; exit 1 when something does not hold."""
+    from cardiolearn.harness.run import Settings, run_lessons
+
+    given = dict(_parameter(text) for text in parameter or ())
+    settings = Settings(
+        parameters=given | {"profile": profile, "seed": seed},
+        jobs=jobs,
+        out=out,
+        resume=resume,
+        record=record,
+        time_limit=time_limit and 60 * time_limit,
+        cluster=cluster,
+    )
+    results, problems = run_lessons(lessons or (), settings)
+    for claim, row in results["claims"].items():
+        print(f"claim {claim}: {row['verdict']} - {row['evidence']}")
+    if problems:
+        print(f"\n{len(problems)} problems:", *problems, sep="\n  ", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    run: Annotated[Path | None, typer.Argument(help="Folder of a run; default the latest.")] = None,
+    out: Annotated[Path | None, typer.Option(help="HTML file; default report.html in the run's folder.")] = None,
+    readme: Annotated[bool, typer.Option("--readme", help="Refresh the claims in README.md instead.")] = False,
+) -> None:
+    r"""Write one HTML file with claims, figures and timings, readable without a network."""
+    from cardiolearn.harness.report import refresh_readme, write_report
+    from cardiolearn.harness.run import latest_run
+    from cardiolearn.home import find_home
+
+    home = find_home()
+    if readme:
+        print(refresh_readme(home))
+        return
+    folder = run or latest_run(home)
+    print(write_report(folder, out or folder / "report.html", home))
+
+
+@app.command()
+def learner() -> None:
+    r"""Write the learner's notebooks, without solutions, to course/learner."""
+    from cardiolearn.harness.learner import write_learner
+    from cardiolearn.home import find_home
+
+    for path in write_learner(find_home() / "notebooks", find_home() / "course" / "learner"):
+        print(path)
+
+
+@app.command()
+def segment(
+    scan: Annotated[Path, typer.Argument(help="A NIfTI file, a DICOM cine folder, or a study folder.")],
+    out: Annotated[Path, typer.Option(help="The label map to write, in the scan's own grid.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    r"""Find the ventricles in a short-axis scan; volumes and ejection fraction for a cine."""
+    from cardiolearn.segmentation import segment_file
+
+    print(segment_file(scan, out, device))
+
+
+@app.command()
+def check() -> None:
+    r"""Tell Python, torch, device, disk and weights; exit 1 when a lesson could not run."""
+    from cardiolearn.harness.machine import machine_lines
+
+    lines, ready = machine_lines()
+    print(*lines, sep="\n")
+    if not ready:
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    r"""Print the version."""
+    import cardiolearn
+
+    print(cardiolearn.__version__)
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    r"""`name=value`, the value as Python writes it or as text; an existing path becomes absolute.
+
+    >>> _parameter("seed=3"), _parameter("device=cpu")
+    (('seed', 3), ('device', 'cpu'))
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise InputError(f"-p {text}: expected NAME=VALUE")
+    if name in ("data_dir", "weights") and Path(value).expanduser().exists():
+        return name, str(Path(value).expanduser().resolve())
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def main() -> None:
+    r"""Entry point: an input the user can correct is one line on stderr and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        print(f"cardiolearn: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("cardiolearn: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -1,0 +1,111 @@
+r"""Variants x seeds in resumable stages, kept as one table with a row for every subject.
+
+The table is the whole state: a stage that is in it is not run again, one that is not was never finished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardiolearn.errors import InputError
+from cardiolearn.files import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEYS = ["variant", "seed", "subject"]
+Stage = Callable[[str, int], Iterable[Mapping[str, Any]]]
+
+
+def run_stages(
+    path: Path, stage: Stage, *, variants: Sequence[str], seeds: Sequence[int], settings: Mapping[str, Any]
+) -> pd.DataFrame:
+    r"""The table `path` (csv), after running each stage `(variant, seed)` it does not hold yet.
+
+    `stage(variant, seed)` gives one mapping per subject with "subject" and the measured numbers. The csv is replaced as
+    a whole after each stage. `settings` (all that the numbers depend on, JSON) is kept beside it as `.settings.json`.
+
+    Raises:
+        InputError: The table was made with other settings, is damaged, or a stage gives no or unlike rows.
+    """
+    from tqdm import tqdm
+
+    _check_settings(path, settings)
+    table = read_table(path) if path.is_file() else None
+    done = set() if table is None else set(zip(table["variant"], table["seed"], strict=True))
+    todo = [(v, s) for s in seeds for v in variants if (v, s) not in done]
+    for variant, seed in tqdm(todo, desc=path.stem, unit="stage", disable=not todo):
+        rows = [{"variant": variant, "seed": seed} | dict(row) for row in stage(variant, seed)]
+        table = _append(path, table, rows, f"{path}: stage {variant}, seed {seed}")
+    if table is None:
+        raise InputError(f"{path}: expected at least one variant and one seed")
+    wanted = table["variant"].isin(variants) & table["seed"].isin(seeds)
+    return table[wanted].reset_index(drop=True)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    r"""A table written by `run_stages`.
+
+    Raises:
+        InputError: It is missing, damaged, or lacks the columns variant, seed, subject.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype={"variant": str, "subject": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a table of results in csv, found {error}") from None
+    if list(table.columns[:3]) != KEYS:
+        raise InputError(f"{path}: expected the first columns {KEYS}, found {list(table.columns[:3])}")
+    return table
+
+
+def values_of(table: pd.DataFrame, variant: str, metric: str) -> tuple[NDArray[np.float64], list[int], list[str]]:
+    r"""Values (seeds, subjects) of one variant with the seeds and subjects: what `run.record` takes.
+
+    Raises:
+        InputError: No such variant or metric, or a subject missing for some seed.
+    """
+    rows = table[table["variant"] == variant]
+    if rows.empty or metric not in table.columns:
+        raise InputError(f"the table has no {metric!r} of variant {variant!r}")
+    wide = rows.pivot(index="seed", columns="subject", values=metric)
+    if wide.isna().any(axis=None):
+        raise InputError(f"{metric} of variant {variant!r}: not every subject has a number for every seed")
+    return wide.to_numpy(dtype=np.float64), [int(s) for s in wide.index], [str(s) for s in wide.columns]
+
+
+def _append(path: Path, table: pd.DataFrame | None, rows: list[dict[str, Any]], where: str) -> pd.DataFrame:
+    import pandas as pd
+
+    if not rows or any("subject" not in row for row in rows):
+        raise InputError(f"{where}: expected one row with 'subject' per subject, found {len(rows)} rows")
+    new = pd.DataFrame(rows)
+    new["subject"] = new["subject"].astype(str)
+    new = new[KEYS + [column for column in new.columns if column not in KEYS]]
+    if table is not None and list(new.columns) != list(table.columns):
+        raise InputError(f"{where}: expected the columns {list(table.columns)}, found {list(new.columns)}")
+    if new.duplicated(KEYS).any():
+        raise InputError(f"{where}: a subject is there twice")
+    both = new if table is None else pd.concat([table, new], ignore_index=True)
+    write_atomically(path, both.to_csv(index=False, lineterminator="\n").encode())
+    return both
+
+
+def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    r"""Refuse to continue a table that was made with other settings: its rows would not belong together."""
+    beside = path.with_suffix(".settings.json")
+    text = json.dumps(settings, sort_keys=True, indent=1) + "\n"
+    if path.is_file():
+        before = beside.read_text(encoding="utf-8") if beside.is_file() else "nothing"
+        if before != text:
+            raise InputError(f"{path}: was made with other settings ({beside.name}); delete both to begin anew")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(beside, text.encode())

@@ -1,0 +1,1 @@
+r"""Finds, runs and judges the notebooks."""

@@ -1,0 +1,272 @@
+r"""Executes one notebook in a process that can be killed, and finds everything that went wrong in it.
+
+papermill alone lets these pass with exit code 0: an exception in a widget callback, a parameter that does not exist, no
+parameters cell, a kernel in the wrong folder, a notebook that hangs between cells. Each is a failure here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil  # type: ignore[import-untyped]
+
+from cardiolearn.errors import InputError
+from cardiolearn.harness.notebooks import read_notebook
+from cardiolearn.records import CHECK_MIME, MIME, START_MIME, Record, from_bundle
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+WIDGET_MIME = "application/vnd.jupyter.widget-state+json"
+
+
+@dataclass(frozen=True)
+class Job:
+    r"""One notebook to run: its path, the folder for the executed copy, all parameters, and its seconds."""
+
+    notebook: str
+    out: str
+    parameters: dict[str, Any]
+    time_limit: float
+    threads: int | None = None
+    progress: bool = False
+
+    @property
+    def name(self) -> str:
+        r"""The lesson's name, the file name without its ending."""
+        return Path(self.notebook).stem
+
+    @property
+    def executed(self) -> Path:
+        r"""Where the executed notebook goes."""
+        return Path(self.out) / Path(self.notebook).name
+
+
+@dataclass(frozen=True)
+class Outcome:
+    r"""How one notebook fared; `status` is "ok" or "failed", `peak_mb` the kernel's largest memory, None if unknown."""
+
+    name: str
+    status: str
+    seconds: float
+    peak_mb: float | None
+    problems: list[str]
+    sha256: str
+
+
+def execute(job: Job) -> Outcome:
+    r"""Run a notebook to its end or its time limit; never raises for what a notebook does."""
+    began = time.monotonic()
+    digest = hashlib.sha256(Path(job.notebook).read_bytes()).hexdigest()
+    report: dict[str, Any] = {}
+    problems = parameter_problems(job)
+    if not problems:
+        report = _in_a_process(job)
+        problems = report["problems"] or _judge_executed(job)
+    seconds = round(time.monotonic() - began, 1)
+    return Outcome(job.name, "failed" if problems else "ok", seconds, report.get("peak_mb"), problems, digest)
+
+
+def parameter_problems(job: Job) -> list[str]:
+    r"""Parameters that papermill would silently inject without effect."""
+    from papermill import inspect_notebook
+
+    try:
+        read_notebook(Path(job.notebook))
+    except InputError as error:
+        return [str(error)]
+    known = set(inspect_notebook(job.notebook))
+    if not known:
+        return ["no cell tagged 'parameters' that defines parameters"]
+    return [
+        f"unknown parameter {name!r}; the notebook has {sorted(known)}" for name in sorted(set(job.parameters) - known)
+    ]
+
+
+def _in_a_process(job: Job) -> dict[str, Any]:
+    r"""Run the job in a child; returns {"problems", "peak_mb"}. The executed copy appears only when it is complete."""
+    with tempfile.TemporaryDirectory(prefix="cardiolearn-") as scratch:
+        partial = Path(scratch) / "executed.ipynb"
+        report = Path(scratch) / "report.json"
+        environment = {"OMP_WAIT_POLICY": "PASSIVE", "PYDEVD_DISABLE_FILE_VALIDATION": "1"} | dict(os.environ)
+        if job.threads:
+            environment["OMP_NUM_THREADS"] = str(job.threads)
+        command = [sys.executable, "-m", "cardiolearn.harness.execute", json.dumps(asdict(job)), scratch]
+        child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        found: dict[str, Any] = {"problems": [], "peak_mb": None}
+        try:
+            child.wait(timeout=job.time_limit)
+        except subprocess.TimeoutExpired:
+            found["problems"] = [f"killed after its time limit of {job.time_limit:g} s{_where_it_hung(partial)}"]
+        finally:
+            _kill_tree(child)
+        if not found["problems"]:
+            ended = f"the process that ran it ended with code {child.returncode}"
+            found = json.loads(report.read_text()) if report.is_file() else {"problems": [ended], "peak_mb": None}
+        _keep(partial, job.executed)
+        return found
+
+
+def _keep(partial: Path, target: Path) -> None:
+    r"""Move the executed notebook, also an unfinished one, to its place; a torn one is dropped."""
+    from cardiolearn.files import write_atomically
+
+    target.unlink(missing_ok=True)
+    with contextlib.suppress(InputError):
+        read_notebook(partial)
+        write_atomically(target, partial.read_bytes())
+
+
+def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+    r"""End a process and all it started: kernels live in sessions of their own and would survive it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        _kill_children(psutil.Process(process.pid))
+        process.kill()
+    process.wait()
+
+
+def _kill_children(process: psutil.Process) -> None:
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+
+
+def _where_it_hung(partial: Path) -> str:
+    try:
+        cells = read_notebook(partial).cells
+    except InputError:
+        return ""
+    for cell in cells:
+        if cell.metadata.get("papermill", {}).get("status") == "running":
+            return f" in the cell that begins with {cell.source.splitlines()[0][:60]!r}"
+    return ""
+
+
+def main() -> None:
+    r"""The child: `python -m cardiolearn.harness.execute JOB SCRATCH`."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    job, scratch = Job(**json.loads(sys.argv[1])), Path(sys.argv[2])
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    problems = []
+    try:
+        papermill.execute_notebook(
+            job.notebook,
+            scratch / "executed.ipynb",
+            parameters=job.parameters,
+            kernel_name="python3",
+            cwd=Path(job.notebook).parent,
+            progress_bar={"desc": job.name} if job.progress else False,
+        )
+    except PapermillExecutionError as error:
+        problems.append(f"cell [{error.exec_count}]: {error.ename}: {_one_line(error.evalue)}")
+    except Exception as error:  # whatever papermill or the kernel raises is the notebook's failure, not ours
+        problems.append(f"{type(error).__name__}: {_one_line(str(error))}")
+    text = json.dumps({"problems": problems, "peak_mb": _peak_of_children()})
+    (scratch / "report.json").write_text(text, encoding="utf-8")
+
+
+def _die_with(parent: int) -> None:
+    r"""End with the kernel when the run was killed: nobody would be left to watch the time limit."""
+    while os.getppid() == parent and psutil.pid_exists(parent):
+        time.sleep(1)
+    _kill_children(psutil.Process())
+    os._exit(1)
+
+
+def _peak_of_children() -> float | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    size = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round(size / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(str(text).split())[:300]
+
+
+def outputs(notebook: NotebookNode) -> Iterator[dict[str, Any]]:
+    r"""Every output of an executed notebook: of its cells, and of the Output widgets a callback writes into."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            yield from cell.get("outputs", [])
+    state = notebook.metadata.get("widgets", {}).get(WIDGET_MIME, {}).get("state", {})
+    for model in state.values():
+        yield from model.get("state", {}).get("outputs") or []
+
+
+def records_of(notebook: NotebookNode) -> dict[str, Record]:
+    r"""Records by name.
+
+    Raises:
+        InputError: A malformed record, or a name recorded twice: there is one answer.
+    """
+    records: dict[str, Record] = {}
+    for bundle in _bundles(notebook, MIME):
+        record = from_bundle(bundle)
+        if record.name in records:
+            raise InputError(f"{record.name} is recorded twice")
+        records[record.name] = record
+    return records
+
+
+def _bundles(notebook: NotebookNode, mime: str) -> list[dict[str, Any]]:
+    return [output["data"][mime] for output in outputs(notebook) if mime in output.get("data", {})]
+
+
+def _judge_executed(job: Job) -> list[str]:
+    r"""What is wrong with a notebook that ran to its end."""
+    notebook = read_notebook(job.executed)
+    problems = []
+    for output in outputs(notebook):
+        if output["output_type"] == "error":
+            problems.append(f"error in a widget callback: {output['ename']}: {_one_line(output['evalue'])}")
+        elif output.get("name") == "stderr" and "Traceback (most recent call last)" in _text(output):
+            problems.append(f"traceback on stderr: {_text(output).strip().splitlines()[-1][:200]}")
+    for check in _bundles(notebook, CHECK_MIME):
+        if not check["passed"]:
+            problems.append(f"the solved exercise {check['name']!r} does not pass its own check")
+    problems += _start_problems(job, _bundles(notebook, START_MIME))
+    try:
+        if not records_of(notebook):
+            problems.append("it recorded no number: run.record(...) was never called")
+    except InputError as error:
+        problems.append(str(error))
+    return problems
+
+
+def _text(output: dict[str, Any]) -> str:
+    text = output.get("text", "")
+    return text if isinstance(text, str) else "".join(text)
+
+
+def _start_problems(job: Job, starts: list[dict[str, Any]]) -> list[str]:
+    r"""Differences between what the kernel said at `lab.start` and what it was given."""
+    if len(starts) != 1:
+        return [f"lab.start was called {len(starts)} times, expected once"]
+    expected: dict[str, Any] = {key: job.parameters[key] for key in ("profile", "seed") if key in job.parameters}
+    expected |= {"lesson": job.name, "folder": str(Path(job.notebook).resolve().parent)}
+    return [
+        f"the kernel ran with {key} {starts[0].get(key)!r}, expected {value!r}"
+        for key, value in expected.items()
+        if starts[0].get(key) != value
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+r"""Runs notebooks, judges them, and compares the run with the recorded one.
+
+Results are written after every notebook, so a run that is interrupted goes on with `resume`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cardiolearn.errors import InputError
+from cardiolearn.harness.execute import Job, Outcome, execute, records_of
+from cardiolearn.harness.notebooks import PARAMETERS, discover, read_notebook
+from cardiolearn.harness.results import (
+    Results,
+    add_claims,
+    add_outcome,
+    flipped,
+    merge_recorded,
+    provenance,
+    read_results,
+    regressions,
+    write_results,
+)
+from cardiolearn.home import find_home
+from cardiolearn.lab import PROFILES
+from cardiolearn.ledger import Claim, load_claims
+from cardiolearn.records import Record
+
+# Seconds a notebook may take in all before it is killed; generous beside the budgets, for slow laptops.
+TIME_LIMITS = {"classroom": 900.0, "reproduce": 6 * 3600.0, "full": 7 * 24 * 3600.0}
+
+
+@dataclass(frozen=True)
+class Settings:
+    r"""How to run: parameters as papermill gets them, notebooks at a time, seconds for each, where, and what after."""
+
+    parameters: dict[str, Any] = field(default_factory=dict)
+    jobs: int = 1
+    out: Path | None = None
+    resume: bool = False
+    record: bool = False
+    time_limit: float | None = None
+    cluster: str | None = None
+    home: Path | None = None
+
+
+def run_lessons(lessons: Sequence[str], settings: Settings) -> tuple[Results, list[str]]:
+    r"""Run the named lessons (all when none is named); returns the results and every reason to call the run failed.
+
+    Raises:
+        InputError: Unknown lesson or profile, an output folder that cannot be used, a damaged recorded file.
+    """
+    home = settings.home or find_home()
+    parameters = PARAMETERS | settings.parameters
+    profile = parameters["profile"]
+    if profile not in PROFILES:
+        raise InputError(f"profile {profile!r}: expected one of {', '.join(PROFILES)}")
+    notebooks = discover(home / "notebooks", lessons)
+    ledger = load_claims(home / "course" / "claims.toml")
+    recorded_path = home / "course" / "results" / f"{profile}.json"
+    recorded = read_results(recorded_path) if recorded_path.is_file() else None
+    out = _output_folder(home, settings)
+    results = _begin(out, home, parameters, settings.resume)
+    limit = settings.time_limit or TIME_LIMITS[profile]
+    jobs = [_job(path, out, parameters, limit, settings) for path in notebooks]
+    todo = [job for job in jobs if not _finished(job, results)]
+    for job in jobs:
+        if job not in todo:
+            print(f"{job.name}: finished before, kept")
+    with _executed(todo, settings) as outcomes:
+        for outcome in outcomes:
+            add_outcome(results, outcome, out / f"{outcome.name}.ipynb")
+            write_results(out / "results.json", results)
+            _say(outcome.name, results)
+    problems = _judge(results, recorded, home, ledger, jobs)
+    write_results(out / "results.json", results)
+    if settings.record and not problems.failed:
+        write_results(recorded_path, merge_recorded(results, recorded, ledger))
+        print(f"recorded as {recorded_path}")
+        return results, []
+    return results, problems.failed + problems.changed
+
+
+@dataclass
+class _Problems:
+    failed: list[str] = field(default_factory=list)  # notebooks and claims that do not hold together
+    changed: list[str] = field(default_factory=list)  # differences from the recorded run
+
+
+def _judge(
+    results: Results, recorded: Results | None, home: Path, ledger: Sequence[Claim], jobs: Sequence[Job]
+) -> _Problems:
+    problems = _Problems()
+    records: dict[str, Record] = {}
+    for job in jobs:
+        row = results["notebooks"][job.name]
+        problems.failed += [f"{job.name}: {problem}" for problem in row["problems"]]
+        if row["status"] == "ok":
+            records |= records_of(read_notebook(job.executed))
+    problems.failed += add_claims(results, ledger, records, _longer(home, results["provenance"]["profile"]))
+    comparable = recorded is not None and all(
+        recorded["provenance"].get(key) == results["provenance"][key] for key in ("seed", "data")
+    )
+    if recorded is not None and comparable:
+        problems.changed = regressions(results, recorded) + flipped(results, recorded, ledger)
+    else:
+        why = "nothing is recorded for this profile" if recorded is None else "another seed or other data"
+        print(f"not compared with a recorded run: {why}")
+    return problems
+
+
+def _longer(home: Path, profile: str) -> list[Results]:
+    longer = list(PROFILES)[list(PROFILES).index(profile) + 1 :]
+    paths = [home / "course" / "results" / f"{name}.json" for name in reversed(longer)]
+    return [read_results(path) for path in paths if path.is_file()]
+
+
+def _output_folder(home: Path, settings: Settings) -> Path:
+    out = settings.out
+    if out is None and settings.resume:
+        out = latest_run(home)
+    out = out or home / "runs" / datetime.now().strftime("%Y%m%d-%H%M%S")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made a folder for the run: {error.strerror}") from None
+    if not os.access(out, os.W_OK):
+        raise InputError(f"{out}: the folder for the run is not writable")
+    return out.resolve()
+
+
+def latest_run(home: Path) -> Path:
+    r"""The newest folder in `runs/` that holds results.
+
+    Raises:
+        InputError: There is none.
+    """
+    done = sorted((path.parent for path in (home / "runs").glob("*/results.json")), key=lambda p: p.stat().st_mtime)
+    if not done:
+        raise InputError(f"{home / 'runs'}: expected the results of a run, found none; start with 'cardiolearn run'")
+    return done[-1]
+
+
+def _begin(out: Path, home: Path, parameters: dict[str, Any], resume: bool) -> Results:
+    r"""Empty results, or those of the run to go on with."""
+    results: Results = {"provenance": provenance(home, parameters), "notebooks": {}, "metrics": {}, "claims": {}}
+    results["provenance"]["parameters"] = _fingerprint(parameters)
+    path = out / "results.json"
+    if not path.is_file():
+        return results
+    if not resume:
+        raise InputError(f"{out}: holds the results of another run; give --resume, or another folder")
+    before = read_results(path)
+    if before["provenance"]["parameters"] != results["provenance"]["parameters"]:
+        raise InputError(f"{out}: was run with other parameters; give another folder")
+    return results | {"notebooks": before["notebooks"], "metrics": before["metrics"]}
+
+
+def _fingerprint(parameters: dict[str, Any]) -> str:
+    r"""Identity of the parameters; a hash, because a data folder's path may name a person."""
+    return hashlib.sha256(repr(sorted(parameters.items())).encode()).hexdigest()[:16]
+
+
+def _job(path: Path, out: Path, parameters: dict[str, Any], limit: float, settings: Settings) -> Job:
+    threads = max(1, (os.cpu_count() or 1) // settings.jobs) if settings.jobs > 1 else None
+    return Job(str(path.resolve()), str(out), parameters, limit, threads, progress=settings.jobs == 1)
+
+
+def _finished(job: Job, results: Results) -> bool:
+    row = results["notebooks"].get(job.name, {})
+    digest = hashlib.sha256(Path(job.notebook).read_bytes()).hexdigest()
+    return row.get("status") == "ok" and row["sha256"] == digest and job.executed.is_file()
+
+
+@contextmanager
+def _executed(jobs: Sequence[Job], settings: Settings) -> Iterator[Iterator[Outcome]]:
+    r"""Outcomes as they come, from threads that each wait for a process, or from a Dask cluster."""
+    if settings.cluster is None:
+        with ThreadPoolExecutor(max_workers=settings.jobs) as pool:
+            futures = [pool.submit(execute, job) for job in jobs]
+            try:
+                yield (future.result() for future in as_completed(futures))
+            finally:  # after an interruption nothing that waits may start
+                pool.shutdown(wait=False, cancel_futures=True)
+        return
+    try:
+        from dask.distributed import Client
+        from dask.distributed import as_completed as as_completed_there
+    except ImportError:
+        raise InputError("--cluster needs Dask; install it with: pip install 'cardiolearn[cluster]'") from None
+    with Client(settings.cluster) as client:
+        there = [client.submit(execute, job, pure=False) for job in jobs]
+        yield (future.result() for future in as_completed_there(there))
+
+
+def _say(name: str, results: Results) -> None:
+    row = results["notebooks"][name]
+    peak = f", {row['peak_mb']:.0f} MB" if row["peak_mb"] else ""
+    count = sum(metric["notebook"] == name for metric in results["metrics"].values())
+    print(f"{name}: {row['status']}, {row['seconds']:.0f} s{peak}, {count} numbers", flush=True)
+    for problem in row["problems"]:
+        print(f"  {problem}", flush=True)

@@ -1,0 +1,186 @@
+r"""What a notebook imports first: `run = lab.start(...)` says where and how the lesson runs and keeps its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike
+
+from cardiolearn.errors import InputError
+from cardiolearn.home import WEIGHTS_VARIABLE, find_home, recorded_results, results_dir
+from cardiolearn.records import MIME, START_MIME, Record, make_record, show
+
+if TYPE_CHECKING:
+    import torch
+
+# Minutes a lesson may take on two CPU cores; shown until a recorded run has measured it.
+PROFILES = {"classroom": 3, "reproduce": 30, "full": 600}
+
+
+@dataclass
+class Run:
+    r"""One lesson in one kernel. `weights` is "shipped" or a folder; `data` is "phantom" or "real"."""
+
+    lesson: str
+    profile: str
+    seed: int
+    device: torch.device
+    data_dir: Path | None
+    weights: str
+    records: dict[str, Record] = field(default_factory=dict)
+
+    @property
+    def data(self) -> str:
+        r"""What the numbers are measured on: the built-in hearts, or the scans of `data_dir`."""
+        return "phantom" if self.data_dir is None else "real"
+
+    @property
+    def results_dir(self) -> Path:
+        r"""`course/results`, the tables of longer runs."""
+        return results_dir()
+
+    def generator(self, name: str) -> torch.Generator:
+        r"""A CPU generator for one purpose: the same seed and name give the same numbers, whatever ran before."""
+        import torch
+
+        digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+    def record(
+        self,
+        name: str,
+        values: ArrayLike,
+        *,
+        unit: str = "1",
+        subjects: Sequence[object] | None = None,
+        seeds: Sequence[int] | None = None,
+        recorded: bool = False,
+        tolerance: float = 0.05,
+    ) -> None:
+        r"""Put numbers into the notebook's output, where `cardiolearn run` and `run.claims()` find them.
+
+        `values`: a number, (subjects,), or (seeds, subjects) with `seeds=`. `subjects` name them, so that claims can
+        pair them. `recorded=True` marks numbers read from a table of a longer run. `tolerance` is the relative change
+        of the mean that a later run may show.
+        """
+        record = make_record(
+            name,
+            values,
+            unit=unit,
+            subjects=subjects,
+            seeds=seeds,
+            data=self.data,
+            recorded=recorded,
+            tolerance=tolerance,
+        )
+        self.records[name] = record
+        show(record.text(), {MIME: record.bundle()})
+
+    def claims(self) -> None:
+        r"""Show this lesson's claims, judged on what was recorded so far in this kernel."""
+        from cardiolearn.claims import claims_table, judge_all
+        from cardiolearn.ledger import load_claims
+
+        ledger = [c for c in load_claims(find_home() / "course" / "claims.toml") if c.section == self.lesson]
+        verdicts = judge_all(ledger, self.records, longer_runs(self.profile))
+        rows = {i: {"verdict": v.verdict, "evidence": v.evidence} for i, v in verdicts.items()}
+        note = "A phantom shows a mechanism, never clinical performance.\n\n" if self.data == "phantom" else ""
+        table = note + claims_table(ledger, rows)
+        show(table, {"text/markdown": table})
+
+    def recorded(self, name: str) -> Any:
+        r"""A table of a longer run, `course/results/<name>.csv` (a DataFrame) or `.json`, announced as *recorded*.
+
+        Raises:
+            InputError: There is no such table.
+        """
+        import json
+
+        import pandas as pd
+
+        csv, other = self.results_dir / f"{name}.csv", self.results_dir / f"{name}.json"
+        if csv.is_file():
+            show(f"recorded (from a longer run, not computed here): {csv.name}")
+            return pd.read_csv(csv)
+        if other.is_file():
+            show(f"recorded (from a longer run, not computed here): {other.name}")
+            return json.loads(other.read_text(encoding="utf-8"))
+        names = sorted(p.name for p in self.results_dir.glob("*.*"))
+        raise InputError(f"{csv}: no such recorded table; there are {', '.join(names) or 'none yet'}")
+
+
+def start(
+    lesson: str, *, profile: str, seed: int, device: str, data_dir: str | Path | None, weights: str | Path
+) -> Run:
+    r"""Check the five parameters of a lesson and say how it will run.
+
+    Raises:
+        InputError: An unknown profile, a seed that is no whole number from 0, a device this machine does not have, a
+            `data_dir` that is no folder, or a `weights` folder without `weights.toml`.
+    """
+    from cardiolearn.training import pick_device
+
+    if profile not in PROFILES:
+        raise InputError(f"profile={profile!r}: expected one of {', '.join(PROFILES)}")
+    if type(seed) is not int or seed < 0:
+        raise InputError(f"seed={seed!r}: expected a whole number from 0")
+    folder = None if data_dir is None else Path(data_dir).expanduser().resolve()
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"data_dir={str(data_dir)!r}: expected a folder of studies, found none")
+    _choose_weights(str(weights))
+    find_home()
+    run = Run(lesson, profile, seed, pick_device(device), folder, str(weights))
+    facts = {"lesson": lesson, "profile": profile, "seed": seed, "data": run.data, "folder": str(Path.cwd())}
+    show(_introduction(run), {START_MIME: facts})
+    return run
+
+
+def _choose_weights(weights: str) -> None:
+    r"""Let every `load_weights` of this kernel read from the chosen folder."""
+    if weights == "shipped":
+        os.environ.pop(WEIGHTS_VARIABLE, None)
+        return
+    folder = Path(weights).expanduser().resolve()
+    if not (folder / "weights.toml").is_file():
+        raise InputError(f"weights={weights!r}: expected 'shipped' or a folder with a weights.toml, found none")
+    os.environ[WEIGHTS_VARIABLE] = str(folder)
+
+
+def longer_runs(profile: str) -> list[dict[str, Any]]:
+    r"""Recorded runs of the profiles longer than this one, longest first."""
+    longer = list(PROFILES)[list(PROFILES).index(profile) + 1 :]
+    return [results for name in reversed(longer) if (results := recorded_results(name)) is not None]
+
+
+def expected_minutes(lesson: str, profile: str) -> tuple[float, str]:
+    r"""Minutes a lesson takes and where the number is from: a recorded run, else the profile's budget."""
+    results = recorded_results(profile) or {}
+    seconds = results.get("notebooks", {}).get(lesson, {}).get("seconds")
+    return (seconds / 60, "recorded run") if seconds else (PROFILES[profile], "budget on two CPU cores")
+
+
+def _introduction(run: Run) -> str:
+    import numpy
+    import torch
+
+    import cardiolearn
+
+    minutes, origin = expected_minutes(run.lesson, run.profile)
+    name = torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    data = "built-in phantom hearts" if run.data_dir is None else f"scans in {run.data_dir}"
+    return "\n".join(
+        [
+            f"lesson   {run.lesson}, profile {run.profile}, seed {run.seed}",
+            f"device   {run.device} ({name})",
+            f"data     {data}; weights {run.weights}",
+            f"versions cardiolearn {cardiolearn.__version__}, Python {platform.python_version()}, "
+            f"torch {torch.__version__}, numpy {numpy.__version__}",
+            f"expect   about {max(minutes, 0.1):.1f} minutes ({origin})",
+        ]
+    )

@@ -1,0 +1,205 @@
+r"""Figures that look alike in every lesson: one palette, units on every axis, letters a back row can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cardiolearn.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from cardiolearn.checkpoint import History
+
+# From Okabe and Ito's colour-blind-safe set; neighbours in the heart also differ in lightness.
+PALETTE = {
+    "lv_cavity": "#D55E00",
+    "myocardium": "#F0E442",
+    "rv_cavity": "#56B4E9",
+    "left_atrium": "#009E73",
+    "right_atrium": "#CC79A7",
+}
+NAMES = {
+    "lv_cavity": "LV cavity",
+    "myocardium": "LV myocardium",
+    "rv_cavity": "RV cavity",
+    "left_atrium": "left atrium",
+    "right_atrium": "right atrium",
+}
+STRUCTURES = tuple(PALETTE)  # label k of a segmentation is STRUCTURES[k - 1]
+STYLE: dict[str, Any] = {
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
+    "figure.facecolor": "white",
+    "font.size": 13,
+    "axes.titlesize": 14,
+    "axes.labelsize": 13,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "lines.linewidth": 2.2,
+}
+
+
+def use_style() -> None:
+    r"""Set the kit's style for all figures of this kernel."""
+    import matplotlib as mpl
+
+    mpl.rcParams.update(STYLE)
+
+
+def overlay(
+    ax: Axes,
+    image: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    spacing: tuple[float, float] | None = None,
+    alpha: float = 0.3,
+    window: tuple[float, float] | None = None,
+) -> None:
+    r"""Draw a grey image (Y, X) with its labels (Y, X) tinted and outlined.
+
+    `spacing` is the pixel size (dx, dy) in mm, such as `image.spacing[:2]`: axes are then in mm, else in pixels.
+    `window` is (darkest, brightest) intensity; default the 1st and 99th percentile. Label k is `STRUCTURES[k - 1]`.
+
+    Raises:
+        InputError: Not two dimensions, labels of another shape, a label above 5.
+    """
+    pixels = _plane(image, "image")
+    height, width = pixels.shape
+    dx, dy = spacing or (1.0, 1.0)
+    extent = (-0.5 * dx, (width - 0.5) * dx, (height - 0.5) * dy, -0.5 * dy)
+    low, high = window or np.percentile(pixels, (1, 99))
+    ax.imshow(pixels, cmap="gray", vmin=low, vmax=max(high, low + 1e-9), extent=extent, interpolation="nearest")
+    if labels is not None:
+        _tint(ax, _plane(labels, "labels"), pixels.shape, extent, alpha)
+    unit = "mm" if spacing else "pixel"
+    ax.set(xlabel=f"x ({unit})", ylabel=f"y ({unit})")
+
+
+def _tint(
+    ax: Axes,
+    labels: NDArray[np.float64],
+    shape: tuple[int, ...],
+    extent: tuple[float, float, float, float],
+    alpha: float,
+) -> None:
+    from matplotlib.colors import to_rgba
+
+    if labels.shape != shape:
+        raise InputError(f"labels of shape {labels.shape} do not lie on an image of shape {shape}")
+    if labels.max(initial=0) > len(STRUCTURES):
+        raise InputError(f"label {labels.max():.0f}: expected 0 to {len(STRUCTURES)}")
+    colours = np.array([(0, 0, 0, 0), *(to_rgba(PALETTE[name], alpha) for name in STRUCTURES)])
+    ax.imshow(colours[labels.astype(int)], extent=extent, interpolation="nearest")
+    rows = np.linspace(extent[3], extent[2], 2 * shape[0] + 1)[1::2]
+    columns = np.linspace(extent[0], extent[1], 2 * shape[1] + 1)[1::2]
+    for label, name in enumerate(STRUCTURES, 1):
+        mask = labels == label
+        if mask.any() and not mask.all() and min(shape) > 1:
+            ax.contour(columns, rows, mask, levels=[0.5], colors=[PALETTE[name]], linewidths=1.4)
+
+
+def structure_legend(figure: Figure, labels: ArrayLike) -> None:
+    r"""A legend, below the figure, of the structures present in `labels`."""
+    from matplotlib.patches import Patch
+
+    present = [name for k, name in enumerate(STRUCTURES, 1) if (np.asarray(labels) == k).any()]
+    handles = [Patch(color=PALETTE[name], label=NAMES[name]) for name in present]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+
+
+def contact_sheet(
+    images: Sequence[ArrayLike],
+    labels: Sequence[ArrayLike] | None = None,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 4,
+    size: float = 2.6,
+) -> Figure:
+    r"""Many small images (Y, X) in rows, with their labels and titles; `size` is one panel's width in inches.
+
+    Raises:
+        InputError: No images, or not one label map and title for each.
+    """
+    import matplotlib.pyplot as plt
+
+    for name, given in (("labels", labels), ("titles", titles)):
+        if given is not None and len(given) != len(images):
+            raise InputError(f"contact_sheet: {len(given)} {name} for {len(images)} images")
+    if len(images) == 0:
+        raise InputError("contact_sheet: expected at least one image")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height, width = _plane(images[0], "image").shape
+    figure, axes = plt.subplots(rows, columns, figsize=(size * columns, size * rows * height / width), squeeze=False)
+    for i, ax in enumerate(axes.flat):
+        ax.set_axis_off()
+        if i < len(images):
+            overlay(ax, images[i], None if labels is None else labels[i])
+            ax.set_title(titles[i] if titles else "")
+    if labels is not None:
+        structure_legend(figure, np.concatenate([np.ravel(np.asarray(label)) for label in labels]))
+    return figure
+
+
+def training_curve(history: History, recorded: History | None = None, *, score: str = "validation Dice") -> Figure:
+    r"""Loss and validation score over the steps; a longer `recorded` training is drawn behind the live one.
+
+    Raises:
+        InputError: A history without steps.
+    """
+    import matplotlib.pyplot as plt
+
+    validated = any(h is not None and h.validation for h in (history, recorded))
+    figure, axes = plt.subplots(1, 2 if validated else 1, figsize=(11 if validated else 6.5, 4), squeeze=False)
+    for given, colour, name in (
+        (recorded, "#999999", "recorded (full training)"),
+        (history, "#0072B2", "this training"),
+    ):
+        if given is None:
+            continue
+        if not given.steps:
+            raise InputError(f"training_curve: {name} has no steps")
+        axes[0, 0].plot(given.steps, _smooth(given.loss), color=colour, label=name)
+        if validated and given.validation:
+            points = sorted(given.validation.items())
+            axes[0, 1].plot(*zip(*points, strict=True), color=colour, marker="o", label=name)
+    axes[0, 0].set(
+        xlabel="training step", ylabel="loss (smoothed)", yscale="log" if min(history.loss) > 0 else "linear"
+    )
+    axes[0, 0].legend()
+    if validated:
+        axes[0, 1].set(xlabel="training step", ylabel=score)
+    return figure
+
+
+def _smooth(loss: Sequence[float]) -> NDArray[np.float64]:
+    r"""Mean over a window of a thirtieth of the training; batches differ more than the steps."""
+    width = max(1, len(loss) // 30)
+    kernel = np.ones(width)
+    return np.asarray(np.convolve(loss, kernel, "same") / np.convolve(np.ones(len(loss)), kernel, "same"))
+
+
+def agreement(ax: Axes, groups: Mapping[str, ArrayLike], *, quantity: str, unit: str = "1") -> None:
+    r"""One column of dots per group, one dot a subject, with the mean as a bar: the figure beside a claim."""
+    for i, (name, values) in enumerate(groups.items()):
+        points = np.asarray(values, dtype=np.float64).ravel()
+        spread = np.random.default_rng(0).uniform(-0.15, 0.15, points.size)
+        ax.plot(i + spread, points, "o", alpha=0.5, markersize=5, label=name)
+        ax.hlines(points.mean(), i - 0.28, i + 0.28, color="black", zorder=3)
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.set_ylabel(quantity if unit == "1" else f"{quantity} ({unit})")
+
+
+def _plane(image: ArrayLike, what: str) -> NDArray[np.float64]:
+    pixels = np.asarray(image, dtype=np.float64)
+    if pixels.ndim != 2 or pixels.size == 0:
+        raise InputError(f"{what}: expected (Y, X), found shape {pixels.shape}")
+    return pixels

@@ -67,8 +67,8 @@ class Anatomy:
         )
         self._trabeculation = 0.10 + 0.05 * u[8]  # share of the cavity radius
         self._rv_trabeculation = 4.0 + 2.5 * u[9]  # mm
-        self._fat = 3.0 + 2.5 * u[10]  # mm of fat on the epicardium
-        self._groove = 12.0 + 4.0 * u[11]
+        self._fat = 1.5 + 1.5 * u[10]  # mm of fat on the epicardium
+        self._groove = 9.0 + 4.0 * u[11]
         size = 1.0 + 0.12 * u[12]
         self._la = ((10.0 + 3 * u[13], -12.0 + 3 * u[14], -25.0 - 4 * u[12]), (25.0 * size, 21.0 * size, 26.0 * size))
         size = 1.0 + 0.12 * u[15]
@@ -175,7 +175,7 @@ class Anatomy:
 
     def _cover(self, tissue: torch.Tensor, points: torch.Tensor, outside: torch.Tensor) -> None:
         empty = tissue == 0
-        thickness = (self._fat * (1.0 + 0.9 * self.noise.at(points, 28.0, 3.0))).clamp_min(0.0)
+        thickness = (self._fat + (1.0 + self._fat) * self.noise.at(points, 26.0, 3.0)).clamp_min(0.0)
         layer = empty & (outside < thickness)
         tissue[layer] = int(Tissue.EPICARDIAL_FAT)
         fluid = empty & ~layer & (outside < thickness + self.effusion)

@@ -69,7 +69,7 @@ def _poses(n: int, generator: torch.Generator, size: int, pixel: float) -> torch
     return torch.stack((row0, row1), 1)
 
 
-def _mask_field_of_view(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _field_of_view(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     # Some scanners blank a disc's outside, some images are cropped: part of the picture is then exactly nothing.
     n, height, width = images.shape
     y = torch.linspace(-1, 1, height)[None, :, None]
@@ -80,7 +80,7 @@ def _mask_field_of_view(images: torch.Tensor, generator: torch.Generator) -> tor
     frame = (x < edges[0]) & (x > -edges[1]) & (y < edges[2]) & (y > -edges[3])
     pick = torch.rand(n, generator=generator)[:, None, None]
     keep = torch.where(pick < 0.12, disc, torch.where(pick < 0.35, frame, torch.ones_like(frame)))
-    return images * keep
+    return keep
 
 
 def normalise_batch(images: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
@@ -109,6 +109,7 @@ def render_batch(
     mixed = F.grid_sample(mixed, grid, mode="bilinear", align_corners=False)
     label = F.grid_sample(label, grid, mode="nearest", align_corners=False)[:, 0].long()
     image = magnitude(mixed[:, 0], mixed[:, 1], mixed[:, 2], vendor, generator)
-    image = _mask_field_of_view(image, generator)
+    seen = _field_of_view(image, generator)
+    image = image * seen
     image = normalise_batch(image, uniform(n, (0.0, 0.03), generator), uniform(n, (0.965, 0.999), generator))
-    return image[:, None], torch.where(label > 3, 0, label)
+    return image[:, None], torch.where((label > 3) | ~seen, 0, label)

@@ -52,7 +52,7 @@ UNSEEN_VENDOR = Vendor(
 )  # fmt: skip
 #: For training: wider than every vendor, so that no single scanner's look can be learnt.
 ANY_VENDOR = Vendor(
-    "any", (30, 80), (0.85, 1.30), (1.0, 2.2), (5, 10), (0, 3), (0.3, 1.1), (0.01, 0.10), (0.3, 1.0), (0.1, 1.6), (0.7, 1.4), (0.05, 0.35)
+    "any", (30, 80), (0.85, 1.30), (1.0, 2.2), (5, 10), (0, 3), (0.3, 1.1), (0.01, 0.08), (0.3, 1.0), (0.1, 1.5), (0.7, 1.4), (0.05, 0.35)
 )  # fmt: skip
 
 _BLOOD = (Tissue.LV_BLOOD, Tissue.RV_BLOOD, Tissue.LA_BLOOD, Tissue.RA_BLOOD, Tissue.ARTERY, Tissue.VEIN)

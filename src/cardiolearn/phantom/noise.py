@@ -23,7 +23,7 @@ class Noise:
 
     def at(self, points: torch.Tensor, scale: float, offset: float = 0.0) -> torch.Tensor:
         r"""Field values `(...)` at `points` `(..., 3)` in mm; it varies over about `scale` mm."""
-        cells = points / scale + offset * torch.tensor([1.0, 1.7, 2.3])
-        unit = torch.remainder(cells, self._size) / self._size * 2.0 - 1.0
+        turns = points * (1.0 / (scale * self._size)) + offset / self._size * torch.tensor([1.0, 1.7, 2.3])
+        unit = turns.sub_(turns.floor()).mul_(2.0).sub_(1.0)
         flat = unit.reshape(1, 1, 1, -1, 3)
         return F.grid_sample(self._cube, flat, mode="bilinear", align_corners=True).reshape(points.shape[:-1])

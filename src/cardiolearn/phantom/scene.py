@@ -13,6 +13,9 @@ from cardiolearn.phantom.subject import Subject
 from cardiolearn.phantom.thorax import Thorax
 
 
+PIECE = 40_000  # points at a time: the intermediate arrays stay in the processor's cache
+
+
 @dataclass(frozen=True)
 class TissueMap:
     r"""What lies at each point of a grid: tissue codes and labels (uint8), same shape."""
@@ -55,7 +58,11 @@ class Scene:
 
     def at(self, points: torch.Tensor, a: float) -> TissueMap:
         r"""Tissue and labels at `points` `(..., 3)` mm in the patient frame, at activation `a`."""
-        shape, flat = points.shape[:-1], points.reshape(-1, 3)
+        pieces = [self._piece(piece, a) for piece in points.reshape(-1, 3).split(PIECE)]
+        tissue, label = (torch.cat(part).reshape(points.shape[:-1]) for part in zip(*pieces, strict=True))
+        return TissueMap(tissue, label)
+
+    def _piece(self, flat: torch.Tensor, a: float) -> tuple[torch.Tensor, torch.Tensor]:
         local = (flat - self.origin) @ self.frame
         tissue = torch.zeros(len(flat), dtype=torch.uint8)
         label, outside = torch.zeros_like(tissue), torch.full((len(flat),), 1e3)
@@ -65,4 +72,4 @@ class Scene:
         tissue[near], label[near], outside[near] = here.tissue, here.label, here.outside
         rest = (tissue == 0).nonzero()[:, 0]
         tissue[rest] = self.thorax.at(flat[rest], outside[rest])
-        return TissueMap(tissue.reshape(shape), label.reshape(shape))
+        return tissue, label

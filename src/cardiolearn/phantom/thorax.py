@@ -47,7 +47,7 @@ class Thorax:
         self._aorta = ((x - 20.0 + 6 * u[11], y + 18.0 + 6 * u[12]), 10.5 + 2.0 * u[13])
         self._cava = ((x + 26.0 + 5 * u[14], y + 42.0 + 6 * u[15]), 10.0 + 3.0 * u[16])
         self._oesophagus = ((x - 6.0, y + 26.0 + 3 * u[17]), 7.0)
-        self._mediastinum = 26.0 + 10.0 * u[18]
+        self._mediastinum = 20.0 + 10.0 * u[18]
         self._marrow = u[19]
         self._anterior_fat = max(0.0, 4.0 + 10.0 * u[20])
 
@@ -134,7 +134,7 @@ class Thorax:
         branch = (self.noise.at(points, 12.0, 9.0).abs() + self.noise.at(points, 13.0, 13.0).abs()) < 0.08 + 0.30 * hilum
         tissue[chest & branch] = int(Tissue.LUNG_VESSEL)
         half = self._mediastinum * (0.55 + 0.45 * smoothstep(-(y + 5.0) / 40.0)) + 10.0 * smoothstep((z - 30.0) / 40.0)
-        middle = (x - 0.15 * self._centre[0]).abs() < half
+        middle = (x - 0.15 * self._centre[0] + 7.0 * self.noise.at(points, 50.0, 12.0)).abs() < half * (0.5 + 0.5 * smoothstep((40.0 - y) / 60.0))
         front = (outside < 3.0 + self._anterior_fat) & (y > self._centre[1] + 5.0)
         tissue[chest & (middle | front)] = int(Tissue.MEDIASTINAL_FAT)
 

@@ -1,0 +1,101 @@
+r"""Scanning a subject: a short-axis cine with its true labels, geometry as a real scanner would write it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from cardiolearn.image import Image
+from cardiolearn.phantom.heart import activation
+from cardiolearn.phantom.mri import TEXTURE, Vendor, magnitude, signal_table, uniform
+from cardiolearn.phantom.scene import Scene
+
+# Where the signal of a voxel is sampled: through the slice (share of its thickness) and in the plane (pixels).
+_SAMPLES = ((-0.33, 0.25, -0.25), (0.0, -0.25, -0.25), (0.0, 0.25, 0.25), (0.33, -0.25, 0.25))
+
+
+@dataclass(frozen=True)
+class Scan:
+    r"""A cine `(T, Z, Y, X)`, its true labels on the same grid (uint8), and the activation of each frame."""
+
+    image: Image
+    labels: Image
+    activations: tuple[float, ...]
+
+
+def frame_activations(n_frames: int) -> tuple[float, ...]:
+    r"""Activation of `n_frames` frames spread evenly over one cycle, the first at end-diastole."""
+    return tuple(activation(t / n_frames) for t in range(n_frames))
+
+
+def short_axis_affine(scene: Scene, vendor: Vendor, shape: tuple[int, int], generator: torch.Generator) -> tuple[np.ndarray, int, float]:
+    r"""Geometry of a stack a technician would plan: affine (x, y, z, 1) to RAS mm, number of slices, slice thickness (mm).
+
+    The stack runs from one slice above the mitral plane to the apex, a few degrees off the true axis, the heart somewhat
+    off the centre of the picture.
+    """
+    pixel = uniform(1, vendor.pixel, generator).item()
+    thickness = uniform(1, vendor.thickness, generator).item()
+    step = thickness + uniform(1, vendor.gap, generator).item()
+    n = torch.randn(6, generator=generator).clamp(-2, 2).tolist()
+    tilt, turn = (0.06 * n[0], 0.06 * n[1]), 0.12 * n[2]
+    axis = scene.frame @ torch.tensor([tilt[0], tilt[1], 1.0])
+    axis = axis / axis.norm()
+    right = scene.frame @ torch.tensor([math.cos(turn), math.sin(turn), 0.0])
+    right = right - (right @ axis) * axis
+    right = right / right.norm()
+    down = -torch.linalg.cross(axis, right)
+    first = -step * (0.8 + 0.4 * abs(n[3]))
+    count = math.ceil((scene.heart.height - first) / step) + 1
+    middle = scene.frame @ torch.tensor([-12.0 + 14 * n[4], -8.0 + 14 * n[5], first]) + scene.origin
+    corner = middle - 0.5 * pixel * ((shape[1] - 1) * right + (shape[0] - 1) * down)
+    affine = np.eye(4)
+    affine[:3] = torch.stack((right * pixel, down * pixel, axis * step, corner), 1).double().numpy()
+    return affine, count, thickness
+
+
+def grid_points(affine: np.ndarray, shape: Sequence[int]) -> torch.Tensor:
+    r"""Voxel centres `(Z, Y, X, 3)` in mm of a grid of `shape` `(Z, Y, X)`."""
+    z, y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in shape), indexing="ij")
+    matrix = torch.from_numpy(affine).float()
+    return torch.stack((x, y, z), -1) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def scan_short_axis(
+    scene: Scene, vendor: Vendor, activations: Sequence[float], *,
+    seed: int, shape: tuple[int, int] = (160, 176), breath_hold: float = 1.0,
+) -> Scan:  # fmt: skip
+    r"""Short-axis cine of `scene`, one frame for each of `activations`; reproducible from `seed`.
+
+    Args:
+        shape: rows and columns of the picture.
+        breath_hold: standard deviation (mm) of each slice's in-plane shift, held over all frames, labels included.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    affine, n_slices, thickness = short_axis_affine(scene, vendor, shape, generator)
+    points = grid_points(affine, (n_slices, *shape))
+    right, down, axis = (torch.from_numpy(affine[:3, i]).float() for i in range(3))
+    normal = axis / axis.norm()
+    shift = breath_hold * torch.randn((n_slices, 2), generator=generator)
+    points = points + (shift[:, :1] * right / right.norm() + shift[:, 1:] * down / down.norm())[:, None, None]
+    table = torch.cat((signal_table(1, vendor, generator)[0], TEXTURE[:, None]), 1)
+    look = int(torch.randint(2**31, (1,), generator=generator))
+    frames, labels = [], []
+    for a in activations:
+        mixed = torch.zeros((*points.shape[:-1], 3))
+        for through, dy, dx in _SAMPLES:
+            at = points + through * thickness * normal + dy * down + dx * right
+            mixed += F.embedding(scene.at(at, a).tissue.int(), table) / len(_SAMPLES)
+        # The same draws in every frame: one scan has one coil, one noise level, one grey scale.
+        same = torch.Generator().manual_seed(look)
+        image = magnitude(*mixed.unbind(-1), vendor, same, scans=torch.zeros(n_slices, dtype=torch.long))
+        frames.append((image * 400.0).round())
+        labels.append(scene.at(points, a).label)
+    duration = 60.0 / scene.subject.heart_rate / max(len(activations), 1)
+    cine = Image(torch.stack(frames), affine, duration)
+    return Scan(cine, cine.with_data(torch.stack(labels)), tuple(activations))

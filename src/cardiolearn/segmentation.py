@@ -1,0 +1,178 @@
+r"""Segmenting a whole scan: find the heart anywhere in the picture, then look at it closely.
+
+The network sees one slice at a time. Everything a scan can do to it is undone before: the slice axis is found, the
+in-plane axes are brought into an order fixed by the patient (so permuted or flipped arrays give the same answer), pixels
+become `PIXEL` mm. A first look at whole slices finds the heart; a second, at a window round it, is averaged over mirror
+images and quarter turns where the scan is short enough. The labels return to the scan's own grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cardiolearn.image import Image, read_image, write_image
+
+PIXEL = 1.8  # mm: what the network was trained at
+WINDOW = 112  # pixels, 202 mm: both ventricles of a dilated heart and some surroundings
+MANY_VIEWS = 64  # slices; a longer scan is looked at from fewer sides
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class _Stack:
+    r"""Slices in the network's order: data `(T, Z, Y, X)`, pixel size `(dy, dx)` in mm, and the way back."""
+
+    data: Tensor
+    pixel: tuple[float, float]
+    restore: Callable[[Tensor], Tensor]
+
+
+def slice_axis(image: Image) -> int:
+    r"""Which of the axes x, y, z (0, 1, 2) runs across the slices: the coarsest, or the shortest where none is coarser."""
+    spacing, size = np.array(image.spacing), np.array(image.data.shape[-3:][::-1])
+    coarse = np.argsort(spacing)
+    if spacing[coarse[2]] > 1.5 * spacing[coarse[1]]:
+        return int(coarse[2])
+    return int(np.argmin(size))
+
+
+def _stack(image: Image) -> _Stack:
+    through = slice_axis(image)
+    directions = (image.affine[:3, :3] / np.array(image.spacing)).T
+    first, second = (axis for axis in range(3) if axis != through)
+    # Columns run along whichever axis lies more left-right, then both axes point left and down, as on a console.
+    reference = np.array([[-1.0, -0.11, 0.07], [0.05, -0.13, -1.0]])
+    if abs(directions[first] @ reference[0]) < abs(directions[second] @ reference[0]):
+        first, second = second, first
+    flips = [-1] if directions[first] @ reference[0] < 0 else []
+    flips += [-2] if directions[second] @ reference[1] < 0 else []
+    order = [0, 3 - through, 3 - second, 3 - first]  # axes of the tensor (T, Z, Y, X)
+    data = image.data if image.data.ndim == 4 else image.data[None]
+    spacing = image.spacing
+
+    def restore(labels: Tensor) -> Tensor:
+        back = labels.flip(flips).permute(*np.argsort(order).tolist())
+        return back if image.data.ndim == 4 else back[0]
+
+    return _Stack(data.permute(*order).flip(flips), (spacing[second], spacing[first]), restore)
+
+
+def _window(slices: Tensor, pixel: tuple[float, float], centre: tuple[float, float], size: tuple[int, int], zoom: float) -> Tensor:
+    # Bilinear (N, 1, *size) window about `centre` (y, x in source pixels), pixels of PIXEL * zoom mm; zero outside.
+    height, width = slices.shape[-2:]
+    sy, sx = PIXEL * zoom / pixel[0], PIXEL * zoom / pixel[1]
+    ay, ax = sy * size[0] / height, sx * size[1] / width
+    ty, tx = (2 * centre[0] + 1) / height - 1, (2 * centre[1] + 1) / width - 1
+    theta = torch.tensor([[ax, 0.0, tx], [0.0, ay, ty]], dtype=torch.float32)
+    grid = F.affine_grid(theta[None], [1, 1, *size], align_corners=False).expand(len(slices), -1, -1, -1)
+    return F.grid_sample(slices[:, None], grid, mode="bilinear", align_corners=False)
+
+
+def _unwindow(values: Tensor, pixel: tuple[float, float], centre: tuple[float, float], shape: tuple[int, int], zoom: float) -> Tensor:
+    # The inverse of `_window`: (N, C, h, w) back onto slices of `shape`, zero outside the window.
+    size = values.shape[-2:]
+    sy, sx = pixel[0] / (PIXEL * zoom), pixel[1] / (PIXEL * zoom)
+    ay, ax = sy * shape[0] / size[0], sx * shape[1] / size[1]
+    middle = ((shape[0] - 1) / 2 - centre[0], (shape[1] - 1) / 2 - centre[1])
+    ty, tx = 2 * middle[0] * sy / size[0], 2 * middle[1] * sx / size[1]
+    theta = torch.tensor([[ax, 0.0, tx], [0.0, ay, ty]], dtype=torch.float32)
+    grid = F.affine_grid(theta[None], [1, 1, *shape], align_corners=False).expand(len(values), -1, -1, -1)
+    return F.grid_sample(values, grid, mode="bilinear", align_corners=False)
+
+
+def _scale(data: Tensor) -> Tensor:
+    # Grey values to [0, 1] between the 1st and 99th percentile of what is not exactly empty.
+    seen = data[data != 0].float()
+    if len(seen) == 0:
+        return torch.zeros_like(data)
+    some = seen[:: max(1, len(seen) // 200_000)]
+    low, high = torch.quantile(some, torch.tensor([0.01, 0.99])).tolist()
+    return ((data - low) / max(high - low, 1e-6)).clamp(0.0, 1.0)
+
+
+def _probabilities(network: nn.Module, images: Tensor) -> Tensor:
+    parts = [network(part.contiguous(memory_format=torch.channels_last)).softmax(1) for part in images.split(BATCH)]
+    return torch.cat(parts)
+
+
+_VIEWS = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
+
+
+def _view(images: Tensor, turns: int, mirrored: bool) -> Tensor:
+    return (images.flip(-1) if mirrored else images).rot90(turns, (-2, -1))
+
+
+def _unview(images: Tensor, turns: int, mirrored: bool) -> Tensor:
+    turned = images.rot90(-turns, (-2, -1))
+    return turned.flip(-1) if mirrored else turned
+
+
+def _find_heart(network: nn.Module, stack: _Stack) -> tuple[float, float] | None:
+    # Centre (y, x in source pixels) of the likeliest heart over all slices of two frames, or None.
+    from scipy import ndimage
+
+    frames = stack.data[[0, len(stack.data) * 2 // 5]] if len(stack.data) > 2 else stack.data[:1]
+    height, width = stack.data.shape[-2:]
+    middle = ((height - 1) / 2, (width - 1) / 2)
+    size = tuple(int(np.ceil(n * p / PIXEL / 16)) * 16 for n, p in zip((height, width), stack.pixel, strict=True))
+    flat = _scale(frames).flatten(0, 1)
+    found = _probabilities(network, _window(flat, stack.pixel, middle, (size[0], size[1]), 1.0))
+    left = (found[:, 1] + found[:, 2]).reshape(len(frames), -1, *size).mean(0)
+    if left.max() < 0.3:
+        return None
+    smooth = torch.from_numpy(ndimage.gaussian_filter(left.numpy(), (0.8, 3.0, 3.0)))
+    parts, _ = ndimage.label(smooth.numpy() > 0.3 * smooth.max().item())
+    weights = ndimage.sum(left.numpy(), parts, index=np.arange(1, parts.max() + 1))
+    best = 1 + int(np.argmax(weights))
+    centre = ndimage.center_of_mass(left.numpy() * (parts == best))
+    y = middle[0] + (centre[1] - (size[0] - 1) / 2) * PIXEL / stack.pixel[0]
+    x = middle[1] + (centre[2] - (size[1] - 1) / 2) * PIXEL / stack.pixel[1]
+    return float(y), float(x)
+
+
+def _keep_the_heart(labels: np.ndarray) -> np.ndarray:
+    # One heart: the largest connected left ventricle, and what touches it of the right; islands go.
+    from scipy import ndimage
+
+    left, n = ndimage.label((labels == 1) | (labels == 2), structure=np.ones((3, 3, 3)))
+    if n > 1:
+        sizes = np.bincount(left.ravel())[1:]
+        labels = np.where((left > 0) & (left != 1 + int(np.argmax(sizes))), 0, labels)
+    right, n = ndimage.label(labels == 3, structure=np.ones((3, 3, 3)))
+    if n > 1:
+        sizes = np.bincount(right.ravel())[1:]
+        labels = np.where((right > 0) & (right != 1 + int(np.argmax(sizes))), 0, labels)
+    return labels
+
+
+@torch.no_grad()
+def segment(image: Image, network: nn.Module) -> Image:
+    r"""Labels (uint8, classes 0-3) of a short-axis scan, on its own grid.
+
+    Args:
+        image: `(T, Z, Y, X)` or `(Z, Y, X)`, any axis order, any pixel size, the heart anywhere.
+        network: maps `(N, 1, Y, X)` in [0, 1] to logits `(N, 4, Y, X)`; in evaluation mode.
+    """
+    stack = _stack(image)
+    n_frames, n_slices, height, width = stack.data.shape
+    labels = torch.zeros((n_frames, n_slices, height, width), dtype=torch.uint8)
+    centre = _find_heart(network, stack)
+    if centre is None:
+        return image.with_data(stack.restore(labels))
+    views = _VIEWS if n_frames * n_slices <= MANY_VIEWS else _VIEWS[:1]
+    around = _window(stack.data.flatten(0, 1), stack.pixel, centre, (WINDOW, WINDOW), 1.0)
+    around = _scale(around)
+    for t in range(n_frames):
+        part = around[t * n_slices : (t + 1) * n_slices]
+        mean = sum(_unview(_probabilities(network, _view(part, *view)), *view) for view in views) / len(views)
+        assert isinstance(mean, Tensor)
+        whole = _unwindow(mean, stack.pixel, centre, (height, width), 1.0)
+        labels[t] = torch.from_numpy(_keep_the_heart(whole.argmax(1).to(torch.uint8).numpy()))
+    return image.with_data(stack.restore(labels))

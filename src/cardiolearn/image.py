@@ -177,9 +177,7 @@ def resample(image: Image, affine: np.ndarray, shape: Sequence[int], order: int 
 
 def reorient(image: Image, codes: str = "RAS") -> Image:
     r"""Permute and flip the axes so that x, y, z point as closely as possible along `codes`; no interpolation."""
-    from nibabel import orientations
-
-    nio: Any = orientations
+    from nibabel import orientations as nio
 
     try:
         target = nio.axcodes2ornt(codes)

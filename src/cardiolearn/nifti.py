@@ -76,9 +76,8 @@ def encode_nifti(
 
     The same image gives the same bytes: the gzip header carries no time.
     """
-    import nibabel
+    import nibabel as nib
 
-    nib: Any = nibabel
     stored = np.dtype(dtype) if dtype is not None else _smallest_dtype(values)
     _check_fits(values, stored)
     nifti = nib.Nifti1Image(values.astype(stored).T, affine)
@@ -93,9 +92,8 @@ def encode_nifti(
 
 def _parse(raw: bytes) -> Any:
     r"""A NIfTI-1 or NIfTI-2 image; the header's own size tells which."""
-    import nibabel
+    import nibabel as nib
 
-    nib: Any = nibabel  # its functions are untyped
     kind = nib.Nifti2Image if raw[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
     damaged = (nib.filebasedimages.ImageFileError, nib.wrapstruct.WrapStructError, nib.spatialimages.HeaderDataError)
     try:

@@ -1,0 +1,166 @@
+r"""Intervals and tests, each with the question it answers. All values are finite; one per subject, or one per seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cardiolearn.errors import InputError
+
+
+class Agreement(NamedTuple):
+    r"""Bland-Altman: mean difference, its SD, and the limits between which 95 % of differences fall."""
+
+    bias: float
+    sd: float
+    lower: float
+    upper: float
+
+
+class Correlation(NamedTuple):
+    r"""Pearson's r with its confidence interval."""
+
+    r: float
+    low: float
+    high: float
+
+
+def bootstrap_interval(values: ArrayLike, level: float = 0.95, n: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    r"""Percentile bootstrap interval of the mean over subjects: what would other patients give?
+
+    Args:
+        values: one number per subject, at least two.
+        level: confidence level.
+        n: resamples.
+        seed: of the resampling.
+
+    Raises:
+        InputError: fewer than two values, or one that is not finite.
+
+    >>> low, high = bootstrap_interval([0.91, 0.93, 0.88, 0.94, 0.90])
+    >>> low < 0.912 < high
+    True
+    """
+    array = _finite(values, at_least=2)
+    rng = np.random.default_rng(seed)
+    means = array[rng.integers(0, array.size, (n, array.size))].mean(axis=1)
+    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
+def paired_bootstrap_interval(
+    a: ArrayLike, b: ArrayLike, level: float = 0.95, n: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    r"""Percentile bootstrap interval of the mean of `a - b`, both measured on the same subjects in the same order."""
+    first, second = _pair(a, b)
+    return bootstrap_interval(first - second, level, n, seed)
+
+
+def t_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    r"""Student's t interval of a mean over trainings: what would other seeds give?
+
+    Args:
+        values: one mean per seed, at least two.
+        level: confidence level.
+    """
+    from scipy import stats
+
+    array = _finite(values, at_least=2)
+    half = stats.t.ppf((1 + level) / 2, array.size - 1) * array.std(ddof=1) / np.sqrt(array.size)
+    return float(array.mean() - half), float(array.mean() + half)
+
+
+def mcnemar_exact(only_first: int, only_second: int) -> float:
+    r"""Two-sided p of McNemar's exact test: of the subjects one method gets right and the other wrong, who wins?
+
+    Args:
+        only_first: subjects that only the first method gets right.
+        only_second: subjects that only the second gets right.
+
+    Source: McNemar 1947, in the exact binomial form.
+    """
+    from scipy import stats
+
+    total = only_first + only_second
+    return float(stats.binomtest(only_first, total, 0.5).pvalue) if total else 1.0
+
+
+def mcnemar_interval(only_first: int, only_second: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    r"""Interval of the difference of two methods' shares of right answers; it excludes 0 where the exact test rejects.
+
+    The Clopper-Pearson interval of the first method's share of the disagreements, carried over to the difference with
+    the number of disagreements taken as given. Without any disagreement the limits are those of 0 cases among `n`.
+
+    Args:
+        only_first: subjects that only the first method gets right.
+        only_second: subjects that only the second gets right.
+        n: all subjects.
+        level: confidence level.
+    """
+    from scipy import stats
+
+    total = only_first + only_second
+    if n < max(total, 1) or min(only_first, only_second) < 0:
+        raise InputError(f"McNemar: expected at most n = {n} disagreements, got {only_first} and {only_second}")
+    if total == 0:
+        limit = float(stats.binomtest(0, n).proportion_ci(level, method="exact").high)
+        return -limit, limit
+    share = stats.binomtest(only_first, total).proportion_ci(level, method="exact")
+    return (2 * float(share.low) - 1) * total / n, (2 * float(share.high) - 1) * total / n
+
+
+def bland_altman(a: ArrayLike, b: ArrayLike) -> Agreement:
+    r"""Agreement of two measurements of the same subjects: bias of `a - b` and 95 % limits, bias -+ 1.96 SD.
+
+    Source: Bland and Altman 1986.
+    """
+    first, second = _pair(a, b)
+    difference = first - second
+    bias, sd = float(difference.mean()), float(difference.std(ddof=1))
+    return Agreement(bias, sd, bias - 1.96 * sd, bias + 1.96 * sd)
+
+
+def correlation(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Correlation:
+    r"""Pearson's correlation with Fisher's interval; it needs four subjects, and values that vary."""
+    from scipy import stats
+
+    first, second = _pair(a, b, at_least=4)
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        raise InputError("correlation: expected values that vary, got a constant")
+    result = stats.pearsonr(first, second)
+    interval = result.confidence_interval(level)
+    return Correlation(float(result.statistic), float(interval.low), float(interval.high))
+
+
+def auc(scores: ArrayLike, truth: Sequence[int] | NDArray[np.integer] | NDArray[np.bool_]) -> float:
+    r"""Area under the ROC curve: how often a positive case scores above a negative one.
+
+    Args:
+        scores: one per case, higher for positive.
+        truth: 0 or 1 per case, both present.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    values, labels = _finite(scores, at_least=2), np.asarray(truth).astype(int).ravel()
+    if labels.size != values.size or set(labels.tolist()) != {0, 1}:
+        raise InputError(f"auc: expected {values.size} labels of 0 and 1, got {labels.size} of {sorted(set(labels))}")
+    return float(roc_auc_score(labels, values))
+
+
+def _finite(values: ArrayLike, at_least: int) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64).ravel()
+    if array.size < at_least:
+        raise InputError(f"statistics: expected at least {at_least} values, got {array.size}")
+    if not np.isfinite(array).all():
+        raise InputError(f"statistics: expected finite values, got {int((~np.isfinite(array)).sum())} that are not")
+    return array
+
+
+def _pair(a: ArrayLike, b: ArrayLike, at_least: int = 2) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    first, second = _finite(a, at_least), _finite(b, at_least)
+    if first.size != second.size:
+        raise InputError(f"statistics: expected pairs of values, got {first.size} and {second.size}")
+    return first, second

@@ -1,0 +1,245 @@
+r"""One folder per subject, the same for real patients and built-in hearts.
+
+The layout is that of the `ukbb_cardiac` repository: `sa.nii.gz` (the cine), `sa_ED.nii.gz`, `sa_ES.nii.gz`,
+`label_sa_ED.nii.gz`, ..., `la_2ch*.nii.gz`, `la_4ch*.nii.gz`, and `info.toml`. Labels mean the same in all views.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cardiolearn.errors import InputError
+from cardiolearn.files import named
+from cardiolearn.image import Image, read_image, read_labels, resample, write_image
+
+LABELS = {"background": 0, "lv_cavity": 1, "myocardium": 2, "rv_cavity": 3, "left_atrium": 4, "right_atrium": 5}
+VIEWS = ("sa", "la_2ch", "la_4ch")
+PHASES = ("ED", "ES")
+MYOCARDIAL_DENSITY_G_PER_ML = 1.05
+
+
+@dataclass(frozen=True)
+class Study:
+    r"""What one folder holds, read when asked for.
+
+    Args:
+        folder: where the files lie.
+        subject: research identifier, never a name.
+        info: the contents of `info.toml`.
+    """
+
+    folder: Path
+    subject: str
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def path(self, view: str = "sa", phase: str | None = "ED", label: bool = False) -> Path:
+        r"""The file of a view (`sa`, `la_2ch`, `la_4ch`) at a phase (`ED`, `ES`, `None` for the cine)."""
+        return self.folder / _file_name(view if phase is None else f"{view}_{phase}", label)
+
+    def has(self, view: str = "sa", phase: str | None = "ED", label: bool = False) -> bool:
+        r"""Whether the file is there."""
+        return self.path(view, phase, label).is_file()
+
+    def image(self, view: str = "sa", phase: str | None = "ED") -> Image:
+        r"""The image, float32: `(Z, Y, X)` of a phase, `(T, Z, Y, X)` of the cine (`phase=None`)."""
+        return read_image(self._existing(view, phase, label=False))
+
+    def labels(self, view: str = "sa", phase: str | None = "ED") -> Image:
+        r"""The label map on the grid of its image, whatever extent it was stored with."""
+        path = self._existing(view, phase, label=True)
+        with named(path):
+            return match_labels(read_labels(path, LABELS.values()), self.image(view, phase))
+
+    def _existing(self, view: str, phase: str | None, label: bool) -> Path:
+        path = self.path(view, phase, label)
+        if not path.is_file():
+            found = sorted(p.name for p in self.folder.glob("*.nii*"))
+            raise InputError(f"{self.folder}: expected {path.name}, found {', '.join(found) or 'no NIfTI file'}")
+        return path
+
+
+def open_study(folder: str | Path) -> Study:
+    r"""The study in a folder; its subject is `subject` in `info.toml`, else the folder's name.
+
+    Raises:
+        InputError: the folder or its images are missing, or `info.toml` cannot be parsed.
+    """
+    import tomllib
+
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: expected a study folder, found none")
+    if not _is_study(folder):
+        raise InputError(f"{folder}: expected a study folder with files such as sa_ED.nii.gz or sa.nii.gz, found none")
+    info: dict[str, Any] = {}
+    path = folder / "info.toml"
+    if path.is_file():
+        with named(path):
+            try:
+                info = tomllib.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise InputError(f"expected TOML, got: {error}") from error
+    return Study(folder, str(info.get("subject", folder.resolve().name)), info)
+
+
+def find_studies(data_dir: str | Path) -> list[Study]:
+    r"""The studies in a folder, by name; or the one study that the folder is. Other folders in it are passed over."""
+    data_dir = Path(data_dir)
+    if not data_dir.is_dir():
+        raise InputError(f"{data_dir}: expected a folder of studies, found none")
+    if _is_study(data_dir):
+        return [open_study(data_dir)]
+    studies = [open_study(f) for f in sorted(data_dir.iterdir()) if not f.name.startswith(".") and _is_study(f)]
+    if not studies:
+        raise InputError(f"{data_dir}: expected one folder per subject with files such as sa_ED.nii.gz, found none")
+    return studies
+
+
+def write_study(
+    folder: str | Path, images: Mapping[str, Image], labels: Mapping[str, Image], info: Mapping[str, Any]
+) -> Study:
+    r"""Write a study folder, whole or not at all.
+
+    Args:
+        folder: does not exist yet; the folder above it does.
+        images: by view and phase: `sa` (the cine), `sa_ED`, `sa_ES`, `la_4ch_ED`, ...
+        labels: by the same names, with values of `LABELS`.
+        info: for `info.toml`: text, numbers, truth values, lists and tables of them. Nothing that identifies a person.
+
+    Raises:
+        InputError: the folder exists, a name or a label is unknown, the disk refuses.
+    """
+    folder = Path(folder)
+    if not images:
+        raise InputError(f"{folder}: expected at least one image to write, got none")
+    if folder.exists():
+        raise InputError(f"{folder}: expected a new folder, it exists already")
+    if not folder.parent.is_dir():
+        raise InputError(f"{folder}: expected an existing folder to write into, {folder.parent} is none")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    with named(folder):
+        try:
+            temporary.mkdir()
+            for name, image in images.items():
+                write_image(temporary / _file_name(name, label=False), image)
+            for name, image in labels.items():
+                unknown = sorted(set(image.data.unique().tolist()) - set(LABELS.values()))
+                if unknown:
+                    raise InputError(f"{folder}: expected labels {list(LABELS.values())} in {name}, got also {unknown}")
+                write_image(temporary / _file_name(name, label=True), image, np.uint8)
+            text = "".join(f"{_toml_key(key)} = {_toml(value)}\n" for key, value in info.items())
+            (temporary / "info.toml").write_text(text, encoding="utf-8")
+            os.replace(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return open_study(folder)
+
+
+def match_labels(labels: Image, image: Image) -> Image:
+    r"""Bring a label map to the grid of its image: crop, pad, permute and flip by whole voxels as the affines say.
+
+    Args:
+        labels: `(Z, Y, X)`, or with as many frames as the image.
+        image: whose grid is wanted; the result's dtype is that of the labels.
+
+    Raises:
+        InputError: other voxels (size, direction, or between those of the image), no overlap, other frames.
+    """
+    if labels.data.shape[:-3] not in ((), image.data.shape[:-3]):
+        raise InputError(f"labels: expected {image.n_frames} frames as in the image, got {labels.n_frames}")
+    relation = np.linalg.inv(labels.affine) @ image.affine  # image voxel -> label voxel
+    whole = np.rint(relation)
+    extent = np.array([*image.data.shape[:-4:-1], 1])
+    drift = np.abs(relation - whole)[:3] @ extent  # how far the two grids run apart, in voxels, within the image
+    if abs(abs(np.linalg.det(whole[:3, :3])) - 1) > 1e-6 or drift.max() > 0.25:
+        raise InputError(
+            f"labels: expected the voxels of the image, {_grid(image)}, got {_grid(labels)}: "
+            "the affines differ by more than whole voxels"
+        )
+    covered = resample(labels.with_data(torch.ones(labels.data.shape[-3:])), image.affine, image.data.shape[-3:], 0)
+    if not covered.data.any():
+        raise InputError(f"labels: expected to overlap the image, {_grid(image)}, got {_grid(labels)}")
+    return resample(labels, image.affine, image.data.shape[-3:], order=0)
+
+
+def volumes_ml(labels: Image) -> dict[str, float]:
+    r"""Volume of each structure in mL: voxel count times voxel volume.
+
+    Args:
+        labels: `(Z, Y, X)` with values of `LABELS`.
+
+    Source: Bai et al. 2018, code `eval_ventricular_volume.py`.
+    """
+    if labels.data.ndim != 3:
+        raise InputError(f"volumes: expected one frame (Z, Y, X), got {tuple(labels.data.shape)}")
+    voxel_ml = abs(float(np.linalg.det(labels.affine[:3, :3]))) / 1000
+    return {name: int((labels.data == value).sum()) * voxel_ml for name, value in LABELS.items() if value}
+
+
+def clinical_indices(labels_ed: Image, labels_es: Image) -> dict[str, float]:
+    r"""What a report states: `{lv,rv}_{edv,esv,sv}` in mL, `{lv,rv}_ef` in %, `lv_mass` in g (at end-diastole).
+
+    Args:
+        labels_ed: short-axis labels `(Z, Y, X)` at end-diastole.
+        labels_es: the same at end-systole.
+
+    An ejection fraction without a cavity at end-diastole is NaN.
+
+    Source: Bai et al. 2018, code `eval_ventricular_volume.py`; myocardial density 1.05 g/mL.
+    """
+    ed, es = volumes_ml(labels_ed), volumes_ml(labels_es)
+    indices = {"lv_mass": ed["myocardium"] * MYOCARDIAL_DENSITY_G_PER_ML}
+    for side in ("lv", "rv"):
+        edv, esv = ed[f"{side}_cavity"], es[f"{side}_cavity"]
+        stroke = edv - esv
+        indices |= {f"{side}_edv": edv, f"{side}_esv": esv, f"{side}_sv": stroke}
+        indices[f"{side}_ef"] = 100 * stroke / edv if edv else float("nan")
+    return indices
+
+
+def _file_name(name: str, label: bool) -> str:
+    known = [view for view in VIEWS] + [f"{view}_{phase}" for view in VIEWS for phase in PHASES]
+    if name not in known:
+        raise InputError(f"study: expected a view and phase of {', '.join(known)}, got {name!r}")
+    return f"{'label_' if label else ''}{name}.nii.gz"
+
+
+def _is_study(folder: Path) -> bool:
+    return any((folder / f"{v}{p}.nii.gz").is_file() for v in VIEWS for p in ("", *(f"_{phase}" for phase in PHASES)))
+
+
+def _grid(image: Image) -> str:
+    spacing = " x ".join(f"{s:.4g}" for s in image.spacing)
+    origin = ", ".join(f"{v:.4g}" for v in image.affine[:3, 3])
+    return f"{' x '.join(map(str, image.data.shape[:-4:-1]))} voxels of {spacing} mm from ({origin})"
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
+
+
+def _toml(value: Any) -> str:
+    r"""A TOML value; the standard library only reads TOML."""
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, (int, np.integer)):
+        return str(int(value))
+    if isinstance(value, (float, np.floating)):
+        return repr(float(value))
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml_key(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple, np.ndarray, torch.Tensor)):
+        return "[" + ", ".join(_toml(v) for v in (value.tolist() if hasattr(value, "tolist") else value)) + "]"
+    raise InputError(f"info: expected text, numbers, lists or tables, got {type(value).__name__}")

@@ -1,0 +1,206 @@
+r"""Simulated annotators: the same heart, drawn by different hands.
+
+An :class:`Observer` redraws the endocardial, epicardial and right ventricular contours of a label map slice by slice:
+signed distances are shifted by smooth random fields (the hand) and by the observer's own constant (the habit). The
+three named observers differ from each other as much as the lecture's human annotators do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+
+from cardiolearn.errors import InputError
+
+Mask = npt.NDArray[np.bool_]
+Field = npt.NDArray[np.float32]
+
+LV_CAVITY, MYOCARDIUM, RV_CAVITY = 1, 2, 3
+
+# How the hand trembles. A contour point wanders on two scales: a local wobble and a slow drift around the ring.
+_LOCAL, _BROAD = 6.0, 18.0  # mm, standard deviations of the Gaussians that smooth white noise
+_ACROSS = 5.0  # mm, the same through the slices: neighbours 10 mm apart are weakly correlated
+_SMOOTHING = 0.8  # pixels; reads the border's position between pixels from its staircase
+_REACH = 4.0  # mm, how far the RV may follow a septum that was drawn thinner
+_MARGIN = 14.0  # mm kept around the heart
+_UNDECIDED = 0.06  # standard deviation of the basal thresholds from scan to scan
+
+
+@dataclass(frozen=True)
+class Observer:
+    r"""One annotator's habits; lengths in mm, positive is outward.
+
+    ``endocardium`` says how papillary muscles and trabeculae are cut off (outward counts more of them as cavity); wall
+    thickness is biased by ``epicardium - endocardium``. ``*_jitter`` is the standard deviation of a contour point over
+    repeated drawings. A basal slice is drawn if the ventricle fills at least the share ``basal_lv`` or ``basal_rv`` of
+    its largest cross-section there (clinical habit: half the ring must be muscle), an apical one if the heart's radius
+    is at least ``apical``.
+    """
+
+    name: str
+    number: int  # separates the random streams of observers who draw the same scan
+    endocardium: float
+    epicardium: float
+    right: float
+    endocardium_jitter: float
+    epicardium_jitter: float
+    right_jitter: float
+    basal_lv: float
+    basal_rv: float
+    apical: float
+
+
+#: Eight annotators, as many as drew the UK Biobank contours of Bai et al. 2018; together they are unbiased.
+ANNOTATORS: tuple[Observer, ...] = (
+    Observer("O1", 1, 0.10, 0.05, 0.40, 0.70, 0.73, 1.52, 0.50, 0.22, 5.0),
+    Observer("O2", 2, 0.30, 0.25, -0.55, 0.70, 0.73, 1.52, 0.55, 0.27, 6.5),
+    Observer("O3", 3, -0.46, -0.25, 0.20, 0.72, 0.73, 1.52, 0.65, 0.25, 8.0),
+    Observer("O4", 4, 0.35, 0.00, 0.30, 0.70, 0.70, 1.48, 0.45, 0.15, 5.0),
+    Observer("O5", 5, -0.25, 0.20, -0.25, 0.65, 0.75, 1.56, 0.60, 0.35, 7.0),
+    Observer("O6", 6, -0.14, -0.25, -0.30, 0.75, 0.80, 1.60, 0.55, 0.30, 6.0),
+    Observer("O7", 7, 0.10, -0.10, 0.45, 0.65, 0.70, 1.44, 0.60, 0.20, 5.5),
+    Observer("O8", 8, 0.00, 0.10, -0.25, 0.70, 0.70, 1.52, 0.50, 0.25, 6.0),
+)
+
+#: The three whose pairwise agreement is calibrated on the lecture's inter-observer table.
+OBSERVERS: tuple[Observer, ...] = ANNOTATORS[:3]
+
+
+def sample_observer(generator: torch.Generator) -> Observer:
+    r"""One of the eight :data:`ANNOTATORS`, each equally likely: the training mixture of the lecture's paper.
+
+    >>> sample_observer(torch.Generator().manual_seed(0)) in ANNOTATORS
+    True
+    """
+    return ANNOTATORS[int(torch.randint(len(ANNOTATORS), (1,), generator=generator))]
+
+
+def observe(labels: torch.Tensor, spacing: tuple[float, float, float], observer: Observer, seed: int) -> torch.Tensor:
+    r"""Draw a scan as ``observer`` would.
+
+    Args:
+        labels: True labels ``(Z, Y, X)`` of a short-axis stack, any integer type: 0 background, 1 LV cavity, 2 LV
+            myocardium, 3 RV cavity; anything above 3 (the atria) is background to these annotators.
+        spacing: Voxel size ``(dx, dy, dz)`` in mm.
+        observer: Who draws.
+        seed: One integer, >= 0. The same seed, scan and observer give the same drawing; two observers given the same
+            seed draw independently.
+
+    Returns:
+        Labels 0 to 3, shape and type of ``labels``. The wall is closed: no cavity pixel touches background or RV.
+
+    Raises:
+        InputError: Not three-dimensional, not integer, or a spacing that is not positive.
+
+    Source: Bai et al. 2018 (JCMR 20:65) report how far three human observers differ, not how they err; the model of
+    their errors is ours, calibrated on that table (``tests/test_observers.py``).
+
+    >>> drawn = observe(torch.zeros(3, 8, 8, dtype=torch.uint8), (1.8, 1.8, 10.0), OBSERVERS[0], seed=0)
+    >>> int(drawn.max())
+    0
+    """
+    _check(labels, spacing, seed)
+    truth = labels.detach().cpu().numpy()
+    out = np.zeros_like(truth)
+    box = _box((truth >= LV_CAVITY) & (truth <= RV_CAVITY), spacing)
+    if box is not None:
+        rng = np.random.default_rng([seed, observer.number])
+        out[box] = _draw(truth[box], spacing, observer, rng)
+    return torch.from_numpy(out).to(labels.device)
+
+
+def _check(labels: torch.Tensor, spacing: tuple[float, float, float], seed: int) -> None:
+    if labels.ndim != 3 or labels.is_floating_point() or labels.is_complex():
+        raise InputError(f"observe: labels must be integers (Z, Y, X), got {labels.dtype} {tuple(labels.shape)}")
+    if len(spacing) != 3 or not all(np.isfinite(d) and d > 0 for d in spacing):
+        raise InputError(f"observe: spacing must be three positive lengths in mm, got {spacing}")
+    if seed < 0:
+        raise InputError(f"observe: seed must be >= 0, got {seed}")
+
+
+def _box(heart: Mask, spacing: tuple[float, float, float]) -> tuple[slice, slice, slice] | None:
+    """The part of the grid around the heart; all slices of it, and no more of each than the pen can reach."""
+    if not heart.any():
+        return None
+    slices = []
+    for axis, step in ((0, np.inf), (1, spacing[1]), (2, spacing[0])):
+        inside = np.flatnonzero(heart.any(axis=tuple(a for a in range(3) if a != axis)))
+        margin = int(np.ceil(_MARGIN / step))
+        slices.append(slice(max(int(inside[0]) - margin, 0), int(inside[-1]) + margin + 1))
+    return slices[0], slices[1], slices[2]
+
+
+def _draw(
+    truth: npt.NDArray[np.integer], spacing: tuple[float, float, float], observer: Observer, rng: np.random.Generator
+) -> npt.NDArray[np.integer]:
+    cavity, heart, right = truth == LV_CAVITY, (truth == LV_CAVITY) | (truth == MYOCARDIUM), truth == RV_CAVITY
+    fields = _fields(truth.shape, spacing, rng)
+    keep_lv, keep_rv = _kept_slices(heart, right, spacing, observer, rng)
+
+    endo = _grown(cavity, spacing, observer.endocardium + observer.endocardium_jitter * fields[0]) & keep_lv
+    epi = _grown(heart, spacing, observer.epicardium + observer.epicardium_jitter * fields[1]) & keep_lv
+    epi |= ndimage.binary_dilation(endo, np.ones((1, 3, 3), bool))  # the wall stays closed around the cavity
+
+    # The RV's free wall moves; its septal side is the LV contour, and follows it where the wall was drawn thinner.
+    shift = observer.right + observer.right_jitter * fields[2]
+    free = _grown(right | (heart & keep_lv), spacing, shift)
+    near = _distance(right, spacing) < np.maximum(shift, 0.0) + _REACH
+    rv = free & near & keep_rv & ~epi
+    return np.select([endo, epi, rv], [LV_CAVITY, MYOCARDIUM, RV_CAVITY], 0).astype(truth.dtype)
+
+
+def _fields(shape: tuple[int, ...], spacing: tuple[float, float, float], rng: np.random.Generator) -> list[Field]:
+    """Three smooth random fields of unit variance: endocardium, epicardium, right ventricle."""
+    dx, dy, dz = spacing
+    fields = []
+    for _ in range(3):
+        total = np.zeros(shape, np.float32)
+        for length in (_LOCAL, _BROAD):
+            noise = rng.standard_normal(shape, np.float32)
+            sigma = (_ACROSS / dz, length / dy, length / dx)
+            smooth = ndimage.gaussian_filter(noise, sigma, mode="wrap", truncate=3.0)
+            total += smooth / smooth.std()
+        fields.append(total / np.float32(np.sqrt(2.0)))
+    return fields
+
+
+def _distance(mask: Mask, spacing: tuple[float, float, float]) -> Field:
+    """In-plane distance in mm to the border of each slice's mask, negative inside; the border runs between pixels."""
+    sampling = (1e6, spacing[1], spacing[0])  # slices so far apart that the nearest point lies in the same one
+    half = 0.25 * (spacing[0] + spacing[1])
+    out = ndimage.distance_transform_edt(~mask, sampling) if mask.any() else np.full(mask.shape, 1e6)
+    inside = ndimage.distance_transform_edt(mask, sampling) if not mask.all() else np.full(mask.shape, 1e6)
+    return np.where(mask, half - inside, out - half).astype(np.float32)
+
+
+def _grown(mask: Mask, spacing: tuple[float, float, float], shift: Field) -> Mask:
+    """The mask with its border moved outward by ``shift`` mm, which varies over the slice and may be negative."""
+    distance = _distance(mask, spacing)
+    smooth = ndimage.gaussian_filter(np.clip(distance, -20.0, 20.0), (0.0, _SMOOTHING, _SMOOTHING), truncate=3.0)
+    # Smoothing may not move a pixel over the border by itself: without a shift the mask comes back as it was.
+    tiny = np.float32(1e-3)
+    smooth = np.where(mask, np.minimum(smooth, -tiny), np.maximum(smooth, tiny))
+    return np.asarray(smooth < shift) & mask.any(axis=(1, 2), keepdims=True)
+
+
+def _kept_slices(
+    heart: Mask, right: Mask, spacing: tuple[float, float, float], observer: Observer, rng: np.random.Generator
+) -> tuple[Mask, Mask]:
+    """Which slices ``(Z, 1, 1)`` the observer draws the LV and the RV in."""
+    lv, rv = heart.sum(axis=(1, 2)), right.sum(axis=(1, 2))
+    strict = _UNDECIDED * rng.standard_normal(2)
+    drawn = np.flatnonzero(lv if lv.any() else rv)
+    first, last = (lv + rv)[drawn[[0, -1]]]
+    place = np.arange(len(lv)) if first >= last else np.arange(len(lv))[::-1]  # counts from base to apex
+
+    basal, apical = place < place[lv.argmax()], place > place[lv.argmax()]
+    cut = (basal & (lv < (observer.basal_lv + strict[0]) * lv.max())) | (
+        apical & (lv * spacing[0] * spacing[1] < np.pi * observer.apical**2)
+    )
+    outflow = place < place[rv.argmax()]
+    short = outflow & (rv < (observer.basal_rv + strict[1]) * rv.max())
+    return ((lv > 0) & ~cut)[:, None, None], ((rv > 0) & ~short)[:, None, None]

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from cardiolearn.errors import InputError
+from cardiolearn.metrics import dice, mean_contour_distance
 from cardiolearn.phantom.observers import ANNOTATORS, OBSERVERS, Observer, observe, sample_observer
 
 UK_BIOBANK = (1.8, 1.8, 10.0)
@@ -55,25 +55,6 @@ def disc(radius: float, wall: float, slices: int, dz: float = 10.0, step: float 
     )
 
 
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    return 2.0 * float((a & b).sum()) / float(a.sum() + b.sum())
-
-
-def outline(mask: np.ndarray) -> np.ndarray:
-    filled = ndimage.binary_fill_holes(mask)
-    return np.argwhere(filled & ~ndimage.binary_erosion(filled))
-
-
-def contour_distance(a: np.ndarray, b: np.ndarray, step: float) -> float:
-    """Bai's: outer contours in each slice that has both, both directions averaged, then over slices."""
-    found = []
-    for first, second in zip(a, b, strict=True):
-        if first.any() and second.any():
-            p, q = outline(first), outline(second)
-            found.append(0.5 * step * (cKDTree(q).query(p)[0].mean() + cKDTree(p).query(q)[0].mean()))
-    return float(np.mean(found))
-
-
 @pytest.mark.slow
 def test_pairs_of_observers_agree_as_the_lectures_did() -> None:
     from cardiolearn.phantom.anatomy import Anatomy
@@ -89,13 +70,15 @@ def test_pairs_of_observers_agree_as_the_lectures_did() -> None:
         anatomy = Anatomy(Heart(subject))
         for phase in (0, 1):
             labels = anatomy.at(points, float(phase)).label
-            drawn.append([observe(labels, UK_BIOBANK, who, subject.seed ^ phase).numpy() for who in OBSERVERS])
+            drawn.append([observe(labels, UK_BIOBANK, who, subject.seed ^ phase) for who in OBSERVERS])
 
     means = {}
     for pair in SLIDE:
         for structure in (1, 2, 3):
             masks = [(case[pair[0]] == structure, case[pair[1]] == structure) for case in drawn]
-            means[pair, structure] = np.mean([(dice(a, b), contour_distance(a, b, 1.8)) for a, b in masks], axis=0)
+            means[pair, structure] = np.mean(
+                [(dice(a, b), mean_contour_distance(a, b, UK_BIOBANK).mm) for a, b in masks], axis=0
+            )
     for structure in (1, 2, 3):
         ours = np.mean([means[pair, structure] for pair in SLIDE], axis=0)
         slide = np.mean([SLIDE[pair][structure - 1] for pair in SLIDE], axis=0)
@@ -125,7 +108,7 @@ def test_whatever_is_drawn_is_a_heart(radius: float, wall: float, spacing, numbe
     around = ndimage.binary_dilation(cavity, np.ones((1, 3, 3), bool)) & ~cavity
     assert (drawn.numpy()[around] == 2).all()  # the wall is closed around the cavity
     for structure in (1, 2, 3):
-        assert dice((truth == structure).numpy(), (drawn == structure).numpy()) > 0.5
+        assert dice(truth == structure, drawn == structure) > 0.5
     assert torch.equal(drawn, observe(truth, spacing, ANNOTATORS[number], seed))
 
 

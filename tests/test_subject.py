@@ -51,7 +51,7 @@ def test_reference_rows_agree_with_each_other() -> None:
 
 def test_the_test_cohort_is_wider_but_has_the_same_healthy_means() -> None:
     for sex in SEXES:
-        drawn = sample_cohort(2000, cohort="test", group="NOR", sex=sex)
+        drawn = sample_cohort(1000, cohort="test", group="NOR", sex=sex)
         for row in (row for row in REFERENCE if row.sex == sex):
             assert values(drawn, row.quantity).mean() == pytest.approx(row.mean, rel=0.05), row
             assert values(drawn, row.quantity).std() > 1.15 * row.sd, row

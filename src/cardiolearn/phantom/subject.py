@@ -112,7 +112,7 @@ _DISEASE: dict[Group, _Disease] = {
     "DCM": _Disease(0.30, 0.16, 0.22, 0.13, -0.205, 0.07, -0.09, 1.50, 0.24, (6.0, 2.5), (73.0, 11.0), -4.0),
     "HCM": _Disease(-0.04, 0.08, 0.40, 0.20, 0.04, 0.055, 0.03, 1.84, 0.21, (13.0, 3.5), (64.0, 9.0), 3.0),
 }
-_GROUP_SHARE: dict[Group, float] = {"NOR": 0.5, "DCM": 0.25, "HCM": 0.25}
+_GROUP_BOUNDS = (0.5, 0.75)  # half of an unrestricted cohort is healthy, a quarter has either disease
 _TEST_SPREAD = 1.3  # every SD of the test cohort
 _TEST_SEVERITY = 1.2  # every shift of the test cohort's diseases
 
@@ -133,6 +133,10 @@ def _log_bsa_variance(sex: Sex) -> float:
     return (1.5 * height[1] / height[0]) ** 2 + (0.5 * bmi[1] / bmi[0]) ** 2
 
 
+def _clip(value: float, low: float, high: float) -> float:
+    return min(max(float(value), low), high)  # np.clip costs 10 us a number
+
+
 class _Draw:
     """Normal draws of one subject, truncated at three SDs so that no heart is impossible to build."""
 
@@ -140,7 +144,7 @@ class _Draw:
         self.rng, self.spread = rng, spread
 
     def z(self) -> float:
-        return self.spread * float(np.clip(self.rng.standard_normal(), -3.0, 3.0))
+        return self.spread * _clip(self.rng.standard_normal(), -3.0, 3.0)
 
     def normal(self, mean: float, sd: float) -> float:
         return mean + sd * self.z()
@@ -177,7 +181,7 @@ def _ejection(draw: _Draw, sex: Sex, disease: _Disease) -> tuple[float, float]:
     common = draw.z()
     lv_ef = left.mean + disease.ef_shift + disease.ef_sd * common
     rv_ef = right.mean + disease.rv_ef_shift + right.sd * (0.6 * common + 0.8 * draw.z())
-    return float(np.clip(lv_ef, 0.10, 0.80)), float(np.clip(rv_ef, 0.15, 0.78))
+    return _clip(lv_ef, 0.10, 0.80), _clip(rv_ef, 0.15, 0.78)
 
 
 def _length(lv_edv: float, length_over_diameter: float) -> float:
@@ -233,7 +237,7 @@ def sample_subject(
     restriction = (0 if group is None else 1 + GROUPS.index(group), 0 if sex is None else 1 + SEXES.index(sex))
     sequence = np.random.SeedSequence([seed, 0 if cohort == "train" else 1, index, *restriction])
     rng = np.random.default_rng(sequence)
-    drawn_group = group or GROUPS[int(rng.choice(3, p=[_GROUP_SHARE[g] for g in GROUPS]))]
+    drawn_group = group or GROUPS[int(np.searchsorted(_GROUP_BOUNDS, rng.random()))]
     drawn_sex = sex or SEXES[int(rng.integers(2))]
     names = [cohort, *([group.lower()] if group else []), *([sex] if sex else []), f"{index:05d}"]
     # 63 bits: two subjects of any cohort practically never share a seed, and torch and numpy both accept it.
@@ -248,7 +252,7 @@ def _person(rng: np.random.Generator, identity: str, seed: int, cohort: Cohort, 
     age = float(rng.uniform(45, 74)) if cohort == "train" else float(rng.uniform(30, 85))
     decades = (age - _MEAN_AGE) / 10
     height = draw.normal(*_HEIGHT[sex])
-    bmi = float(np.clip(draw.normal(*_BODY_MASS_INDEX[sex]), 16.5, 38.0))
+    bmi = _clip(draw.normal(*_BODY_MASS_INDEX[sex]), 16.5, 38.0)
     bsa = _body_surface_area(height, bmi)
     usual = _body_surface_area(_HEIGHT[sex][0], _BODY_MASS_INDEX[sex][0])
     pressure = draw.normal(_PRESSURE_MEAN + _PRESSURE_PER_DECADE * decades, _PRESSURE_SD)
@@ -257,9 +261,9 @@ def _person(rng: np.random.Generator, identity: str, seed: int, cohort: Cohort, 
     lv_ef, rv_ef = _ejection(draw, sex, disease)
     rv_stroke = lv_ef * lv_edv * (1 + 0.015 * draw.z())  # valves and shunts aside, what goes in comes out
     rv_edv = rv_stroke / rv_ef
-    length_over_diameter = float(np.clip(draw.normal(disease.length_over_diameter, 0.09), 1.2, 2.15))
+    length_over_diameter = _clip(draw.normal(disease.length_over_diameter, 0.09), 1.2, 2.15)
     shortening = disease.shortening_per_ef * lv_ef + 0.012 * draw.z()
-    asymmetry = 0.0 if group != "HCM" else float(np.clip(draw.normal(0.55, 0.28), 0.0, 1.4))
+    asymmetry = 0.0 if group != "HCM" else _clip(draw.normal(0.55, 0.28), 0.0, 1.4)
     unseen = rng.standard_normal(UNSEEN_SHAPE_MODES).clip(-3, 3)
     return Subject(
         identity=identity,
@@ -271,15 +275,15 @@ def _person(rng: np.random.Generator, identity: str, seed: int, cohort: Cohort, 
         height=height,
         weight=bmi * (height / 100) ** 2,
         systolic_pressure=pressure + disease.pressure_shift,
-        heart_rate=float(np.clip(draw.normal(*disease.heart_rate), 40.0, 125.0)),
+        heart_rate=_clip(draw.normal(*disease.heart_rate), 40.0, 125.0),
         lv_edv=lv_edv,
         lv_esv=lv_edv * (1 - lv_ef),
         lv_mass=lv_mass,
         rv_edv=rv_edv,
         rv_esv=rv_edv - rv_stroke,
         lv_length=_length(lv_edv, length_over_diameter),
-        longitudinal_shortening=float(np.clip(shortening, 0.02, 0.24)),
-        twist=float(np.clip(draw.normal(*disease.twist), 0.0, 24.0)),
+        longitudinal_shortening=_clip(shortening, 0.02, 0.24),
+        twist=_clip(draw.normal(*disease.twist), 0.0, 24.0),
         septal_asymmetry=asymmetry,
         shape=tuple(draw.z() for _ in range(SHAPE_MODES)),
         unseen_shape=tuple(unseen.tolist()) if cohort == "test" else (0.0,) * UNSEEN_SHAPE_MODES,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cardiolearn.errors import InputError
 from cardiolearn.ledger import Claim, Metric
-from cardiolearn.records import LEVEL, RESAMPLES, Record, number, unit_suffix
+from cardiolearn.records import LEVEL, Record, number, unit_suffix
 
 MIN_SUBJECTS = 6  # below this a bootstrap interval is too short to be believed
 MIN_SEEDS = 6
@@ -64,10 +64,9 @@ def judge(claim: Claim, records: Mapping[str, Record]) -> Verdict:
     if len(kinds) > 1:
         raise InputError(f"claim {claim.id}: its records mix phantom and real data; judge them apart")
     samples = [_sample(claim, metric, records) for metric in claim.metrics]
-    intervals = tuple(
-        _interval(claim, m, s, records[m.ours]) for m, s in zip(claim.metrics, samples, strict=True) if s.size
-    )
     short = _too_few(claim, samples)
+    pairs = zip(claim.metrics, samples, strict=True)
+    intervals = tuple(_interval(claim, m, s, records[m.ours]) for m, s in pairs if s.shape[1] > 1)
     sides = {"open"} if short else {claim.rule.side(i.low, i.high) for i in intervals}
     side = "no" if "no" in sides else "open" if "open" in sides else "yes"
     word = WORDS[kinds.pop()][side]
@@ -122,7 +121,7 @@ def _interval(claim: Claim, metric: Metric, sample: NDArray[np.float64], ours: R
             int((per_subject > 0).sum()), int((per_subject < 0).sum()), per_subject.size, LEVEL
         )
     else:
-        low, high = statistics.bootstrap_interval(per_subject, LEVEL, RESAMPLES, 0)
+        low, high = statistics.bootstrap_interval(per_subject, LEVEL)
     if claim.test == "seeds" and len(sample) > 1:
         t_low, t_high = statistics.t_interval(sample.mean(axis=1), LEVEL)
         low, high = min(low, t_low), max(high, t_high)

@@ -50,7 +50,8 @@ def use_style() -> None:
     r"""Set the kit's style for all figures of this kernel."""
     import matplotlib as mpl
 
-    mpl.rcParams.update(STYLE)
+    parameters: Any = mpl.rcParams
+    parameters.update(STYLE)
 
 
 def overlay(

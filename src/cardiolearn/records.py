@@ -20,7 +20,6 @@ MIME = "application/vnd.cardiolearn.record+json"
 START_MIME = "application/vnd.cardiolearn.start+json"
 CHECK_MIME = "application/vnd.cardiolearn.check+json"
 LEVEL = 0.95
-RESAMPLES = 2000
 _NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 
 
@@ -66,7 +65,7 @@ class Record:
 
         values = self.per_subject
         many = values.size > 1
-        low_high = bootstrap_interval(values, LEVEL, RESAMPLES, 0) if many else None
+        low_high = bootstrap_interval(values, LEVEL) if many else None
         return {
             "mean": float(values.mean()),
             "sd": float(values.std(ddof=1)) if many else None,

@@ -74,7 +74,7 @@ def execute(job: Job) -> Outcome:
     problems = parameter_problems(job)
     if not problems:
         report = _in_a_process(job)
-        problems = report["problems"] or _judge_executed(job)
+        problems = report["problems"] or judge_executed(job)
     seconds = round(time.monotonic() - began, 1)
     return Outcome(job.name, "failed" if problems else "ok", seconds, report.get("peak_mb"), problems, digest)
 
@@ -147,11 +147,9 @@ def _where_it_hung(partial: Path) -> str:
     try:
         cells = read_notebook(partial).cells
     except InputError:
-        return ""
-    for cell in cells:
-        if cell.metadata.get("papermill", {}).get("status") == "running":
-            return f" in the cell that begins with {cell.source.splitlines()[0][:60]!r}"
-    return ""
+        return " before it was first saved"
+    running = [cell.source for cell in cells if cell.metadata.get("papermill", {}).get("status") == "running"]
+    return f" in the cell that begins with {running[0].splitlines()[0][:60]!r}" if running else " between two cells"
 
 
 def main() -> None:
@@ -229,7 +227,7 @@ def _bundles(notebook: NotebookNode, mime: str) -> list[dict[str, Any]]:
     return [output["data"][mime] for output in outputs(notebook) if mime in output.get("data", {})]
 
 
-def _judge_executed(job: Job) -> list[str]:
+def judge_executed(job: Job) -> list[str]:
     r"""What is wrong with a notebook that ran to its end."""
     notebook = read_notebook(job.executed)
     problems = []

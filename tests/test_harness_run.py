@@ -1,0 +1,297 @@
+r"""Notebooks that papermill alone lets pass must fail here; each is built small and run in a real kernel."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from cardiolearn.errors import InputError
+from cardiolearn.harness.execute import WIDGET_MIME, Job, execute, judge_executed, parameter_problems
+from cardiolearn.harness.notebooks import PARAMETERS
+from cardiolearn.harness.run import Settings, run_lessons
+from cardiolearn.records import CHECK_MIME, MIME, START_MIME, make_record
+
+DEFAULTS = "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.items())
+CALL = "profile=profile, seed=seed, device='cpu', data_dir=data_dir, weights=weights"
+CLAIM = """
+[[claim]]
+id = "toy.better"
+section = "01_good"
+slide = [1, 2]
+statement = "ours is better"
+source = "slide"
+paper = "1 / 0"
+metrics = [{ ours = "toy.ours", baseline = "toy.baseline" }]
+rule = { kind = "higher" }
+test = "bootstrap"
+evidence = "a toy"
+"""
+GOOD = """names = [f"s{i}" for i in range(8)]
+run.record("toy.ours", [seed + 1.0 + i / 100 for i in range(8)], subjects=names)
+run.record("toy.baseline", [i / 100 for i in range(8)], subjects=names)
+run.claims()"""
+RECORD = "run.record('toy.{name}', [1.0, 2.0])"
+WIDGET = """import ipywidgets
+def draw(t):
+    if t > 2: raise ZeroDivisionError("in the callback")
+slider = ipywidgets.IntSlider(value=0, max=5)
+display(ipywidgets.interactive_output(draw, {"t": slider}))
+slider.value = 4"""
+BAD = {
+    "02_raises": ("1 / 0", "ZeroDivisionError"),
+    "03_widget": (WIDGET, "error in a widget callback: ZeroDivisionError: in the callback"),
+    "04_silent": ("", "recorded no number"),
+    "05_dies": ("import os\nos._exit(3)", "DeadKernel"),
+}
+
+
+def write_notebook(path: Path, *code: str, start: str | None = None, parameters: bool = True) -> Path:
+    r"""A notebook with the parameters cell, `lab.start`, and cells of code."""
+    name = path.stem
+    begin = start or f"from cardiolearn import lab\nrun = lab.start({name!r}, {CALL})"
+    first = new_code_cell(DEFAULTS, metadata={"tags": ["parameters"]} if parameters else {})
+    cells = [new_markdown_cell(f"# {name}"), first, new_code_cell(begin), *(new_code_cell(c) for c in code)]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def write_kit(home: Path) -> Path:
+    r"""A kit's folder with a ledger of one claim."""
+    (home / "course" / "results").mkdir(parents=True)
+    (home / "notebooks").mkdir()
+    (home / "course" / "claims.toml").write_text(CLAIM)
+    return home
+
+
+def run_one(path: Path, out: Path, limit: float = 120, **parameters: Any) -> Any:
+    out.mkdir(exist_ok=True)
+    return execute(Job(str(path), str(out), PARAMETERS | parameters, limit))
+
+
+@pytest.fixture(scope="module")
+def bad_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[str], Path]:
+    r"""One run over a good notebook and every bad one, started from a foreign folder."""
+    home = write_kit(tmp_path_factory.mktemp("kit"))
+    write_notebook(home / "notebooks" / "01_good.ipynb", GOOD)
+    for name, (code, _) in BAD.items():
+        extra = [] if "silent" in name else [RECORD.format(name=name)]
+        write_notebook(home / "notebooks" / f"{name}.ipynb", *extra, code)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CARDIOLEARN_HOME", str(home))
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        results, problems = run_lessons([], Settings(home=home, jobs=2, out=home / "runs" / "x"))
+    return results, problems, home
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BAD)
+def test_bad_notebook_fails_and_the_run_continues(bad_run: Any, name: str) -> None:
+    results, problems, home = bad_run
+    assert results["notebooks"][name]["status"] == "failed"
+    found = " ".join(results["notebooks"][name]["problems"])
+    assert BAD[name][1] in found
+    assert any(name in problem for problem in problems)
+    assert json.loads((home / "runs/x/results.json").read_text()) == json.loads(json.dumps(results))
+
+
+@pytest.mark.slow
+def test_good_notebook_beside_bad_ones_is_judged(bad_run: Any) -> None:
+    results, _, home = bad_run
+    row = results["notebooks"]["01_good"]
+    assert row["status"] == "ok" and row["problems"] == [] and row["peak_mb"] > 50
+    assert results["metrics"]["toy.ours"]["mean"] == pytest.approx(1.035)
+    assert results["claims"]["toy.better"]["verdict"] == "shown"
+    assert {m["notebook"] for m in results["metrics"].values()} == {"01_good"}  # failed notebooks leave no numbers
+    executed = nbformat.read(home / "runs/x/01_good.ipynb", 4)
+    assert "shown" in "".join(str(cell.get("outputs")) for cell in executed.cells)
+
+
+@pytest.fixture(scope="module")
+def recorded_kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    r"""A kit with one good notebook, run once with `record`."""
+    home = write_kit(tmp_path_factory.mktemp("recorded"))
+    write_notebook(home / "notebooks" / "01_good.ipynb", GOOD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CARDIOLEARN_HOME", str(home))
+        _, problems = run_lessons(["01"], Settings(home=home, out=home / "runs" / "a", record=True))
+    assert problems == []
+    return home
+
+
+def _altered(home: Path, change: Any) -> list[str]:
+    r"""Problems of the finished run against a recorded file that says something else; no kernel is started."""
+    path = home / "course" / "results" / "classroom.json"
+    original = path.read_text()
+    recorded = json.loads(original)
+    change(recorded)
+    path.write_text(json.dumps(recorded))
+    try:
+        before = (home / "runs/a/01_good.ipynb").stat().st_mtime_ns
+        _, problems = run_lessons([], Settings(home=home, out=home / "runs" / "a", resume=True))
+        assert (home / "runs/a/01_good.ipynb").stat().st_mtime_ns == before
+        return problems
+    finally:
+        path.write_text(original)
+
+
+@pytest.mark.slow
+def test_recorded_run_agrees_with_itself(recorded_kit: Path) -> None:
+    assert _altered(recorded_kit, lambda r: None) == []
+    recorded = json.loads((recorded_kit / "course/results/classroom.json").read_text())
+    assert {"python", "torch", "platform", "threads", "commit", "date", "seed"} <= set(recorded["provenance"])
+    assert {"mean", "sd", "n", "ci95", "unit"} <= set(recorded["metrics"]["toy.ours"])
+    assert {"seconds", "peak_mb", "status"} <= set(recorded["notebooks"]["01_good"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("factor", "passes"), [(1.04, True), (1.06, False), (0.94, False)])
+def test_a_wrong_number_is_a_regression(recorded_kit: Path, factor: float, passes: bool) -> None:
+    def change(recorded: Any) -> None:
+        recorded["metrics"]["toy.ours"]["mean"] *= factor
+
+    problems = _altered(recorded_kit, change)
+    assert (problems == []) is passes
+    assert passes or "toy.ours" in problems[0]
+
+
+@pytest.mark.slow
+def test_lost_numbers_and_flipped_verdicts_are_regressions(recorded_kit: Path) -> None:
+    def lose(recorded: Any) -> None:
+        recorded["metrics"]["toy.gone"] = recorded["metrics"]["toy.ours"]
+
+    def flip(recorded: Any) -> None:
+        recorded["claims"]["toy.better"]["verdict"] = "not shown"
+
+    def soften(recorded: Any) -> None:
+        recorded["claims"]["toy.better"]["verdict"] = "inconclusive"
+
+    assert "toy.gone" in _altered(recorded_kit, lose)[0]
+    assert _altered(recorded_kit, flip) == ["claim toy.better: shown, recorded not shown"]
+    assert _altered(recorded_kit, soften) == []
+
+
+@pytest.mark.slow
+def test_timing_never_gates(recorded_kit: Path) -> None:
+    def slower(recorded: Any) -> None:
+        for name in ("toy.ours", "toy.baseline"):
+            recorded["metrics"][name] |= {"unit": "s", "mean": 99.0}
+
+    assert _altered(recorded_kit, slower) == []
+
+
+@pytest.mark.slow
+def test_another_runs_folder_is_not_overwritten(recorded_kit: Path) -> None:
+    with pytest.raises(InputError, match="--resume"):
+        run_lessons([], Settings(home=recorded_kit, out=recorded_kit / "runs" / "a"))
+    with pytest.raises(InputError, match="other parameters"):
+        run_lessons([], Settings({"seed": 5}, home=recorded_kit, out=recorded_kit / "runs" / "a", resume=True))
+
+
+def test_mistyped_parameter_fails_without_a_kernel(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "01_good.ipynb", GOOD)
+    outcome = run_one(path, tmp_path / "out", sede=3)
+    assert outcome.status == "failed" and "unknown parameter 'sede'" in outcome.problems[0]
+
+
+def test_missing_parameters_cell_fails_without_a_kernel(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "01_good.ipynb", GOOD, parameters=False)
+    outcome = run_one(path, tmp_path / "out")
+    assert outcome.status == "failed" and "no cell tagged 'parameters'" in outcome.problems[0]
+
+
+def test_a_file_that_is_no_notebook_fails(tmp_path: Path) -> None:
+    path = tmp_path / "01_torn.ipynb"
+    path.write_text('{"cells": [')
+    assert "expected a Jupyter notebook" in parameter_problems(Job(str(path), str(tmp_path), {}, 1))[0]
+
+
+@pytest.mark.slow
+def test_hanging_notebook_is_killed_with_its_kernel(tmp_path: Path) -> None:
+    hang = "from pathlib import Path\nimport os, threading\nPath('pid').write_text(str(os.getpid()))"
+    path = write_notebook(tmp_path / "nb" / "01_hang.ipynb", "threading.Event().wait()", start=hang)
+    for limit in (10, 30, 90):  # a busy machine may need longer to reach the cell that hangs
+        outcome = run_one(path, tmp_path / "out", limit=limit)
+        assert outcome.status == "failed" and f"time limit of {limit} s" in outcome.problems[0]
+        if "threading.Event().wait()" in outcome.problems[0]:
+            break
+    else:
+        pytest.fail(outcome.problems[0])
+    assert not _alive(int((path.parent / "pid").read_text()))
+
+
+def _alive(pid: int) -> bool:
+    r"""Whether a process runs; a dead one that nobody has asked about yet does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.slow
+def test_kernel_in_the_wrong_folder_or_with_other_parameters_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARDIOLEARN_HOME", str(write_kit(tmp_path / "kit")))
+    start = "import os\nos.chdir('..')\nfrom cardiolearn import lab\n"
+    start += "run = lab.start('01_else', profile=profile, seed=7, device='cpu', data_dir=None, weights='shipped')"
+    path = write_notebook(tmp_path / "nb" / "01_good.ipynb", "run.record('toy.x', 1)", start=start)
+    problems = " ".join(run_one(path, tmp_path / "out").problems)
+    assert all(word in problems for word in ("folder", "seed 7, expected 0", "lesson '01_else'"))
+
+
+def judged(tmp_path: Path, *outputs: dict[str, Any], state: dict[str, Any] | None = None) -> list[str]:
+    r"""Problems of an executed notebook with these outputs, beside a start and a record that are in order."""
+    path = write_notebook(tmp_path / "01_good.ipynb", "")
+    start = {"lesson": "01_good", "profile": "classroom", "seed": 0, "folder": str(tmp_path), "data": "phantom"}
+    job = Job(str(path), str(tmp_path / "out"), dict(PARAMETERS), 1)
+    notebook = nbformat.read(path, 4)
+    bundles = [new_output("display_data", {START_MIME: start}), *outputs]
+    notebook.cells[-1].outputs = bundles
+    if state:
+        notebook.metadata.widgets = {WIDGET_MIME: {"state": {"m": {"state": state}}}}
+    job.executed.parent.mkdir(exist_ok=True)
+    nbformat.write(notebook, job.executed)
+    return judge_executed(job)
+
+
+RECORDED = new_output("display_data", {MIME: make_record("toy.x", [1.0, 2.0]).bundle()})
+
+
+def test_an_executed_notebook_in_order_has_no_problem(tmp_path: Path) -> None:
+    assert judged(tmp_path, RECORDED) == []
+    fine = new_output("display_data", {CHECK_MIME: {"name": "dice", "passed": True}})
+    assert judged(tmp_path, RECORDED, fine, new_output("stream", name="stderr", text="100%|####|")) == []
+
+
+def test_what_an_executed_notebook_can_hide(tmp_path: Path) -> None:
+    wrong = new_output("display_data", {CHECK_MIME: {"name": "dice", "passed": False}})
+    assert judged(tmp_path, RECORDED, wrong) == ["the solved exercise 'dice' does not pass its own check"]
+    trace = new_output("stream", name="stderr", text="Traceback (most recent call last):\n ...\nKeyError: 'x'")
+    assert judged(tmp_path, RECORDED, trace) == ["traceback on stderr: KeyError: 'x'"]
+    assert judged(tmp_path, RECORDED, RECORDED) == ["toy.x is recorded twice"]
+    second = new_output("display_data", {START_MIME: {}})
+    assert judged(tmp_path, RECORDED, second) == ["lab.start was called 2 times, expected once"]
+    state = {"outputs": [{"output_type": "error", "ename": "E", "evalue": "e", "traceback": []}]}
+    assert judged(tmp_path, RECORDED, state=state) == ["error in a widget callback: E: e"]
+    torn = new_output("display_data", {MIME: {"name": "toy.x"}})
+    assert "expected the fields" in judged(tmp_path, torn)[0]
+    assert "recorded no number" in judged(tmp_path)[0]
+
+
+def test_unknown_lesson_and_profile_are_one_line_errors(tmp_path: Path) -> None:
+    home = write_kit(tmp_path / "kit")
+    with pytest.raises(InputError, match="found none"):
+        run_lessons([], Settings(home=home))
+    write_notebook(home / "notebooks" / "01_good.ipynb")
+    with pytest.raises(InputError, match="'07': expected the start of one name"):
+        run_lessons(["07"], Settings(home=home))
+    with pytest.raises(InputError, match="profile 'fast'"):
+        run_lessons([], Settings({"profile": "fast"}, home=home))

@@ -7,7 +7,7 @@ subject follows from ``(seed, cohort, index)`` alone, however many others are dr
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -190,12 +190,11 @@ def _length(lv_edv: float, length_over_diameter: float) -> float:
 
 
 def _severity(group: Group, cohort: Cohort) -> _Disease:
-    d = _DISEASE[group]
+    disease = _DISEASE[group]
     if cohort == "train":
-        return d
-    k = _TEST_SEVERITY
-    shifts = {name: k * getattr(d, name) for name in ("edv_shift", "mass_shift", "ef_shift", "rv_ef_shift")}
-    return _Disease(**{**d.__dict__, **shifts})
+        return disease
+    shifts = ("edv_shift", "mass_shift", "ef_shift", "rv_ef_shift")
+    return replace(disease, **{name: _TEST_SEVERITY * getattr(disease, name) for name in shifts})
 
 
 def _check(index: int, cohort: str, seed: int, group: str | None, sex: str | None) -> None:

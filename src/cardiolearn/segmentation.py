@@ -8,6 +8,7 @@ images and quarter turns where the scan is short enough. The labels return to th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,8 +99,9 @@ def _scale(data: Tensor) -> Tensor:
 
 
 def _probabilities(network: nn.Module, images: Tensor) -> Tensor:
-    parts = [network(part.contiguous(memory_format=torch.channels_last)).softmax(1) for part in images.split(BATCH)]
-    return torch.cat(parts)
+    device = next(network.parameters()).device
+    parts = [part.to(device).contiguous(memory_format=torch.channels_last) for part in images.split(BATCH)]
+    return torch.cat([network(part).softmax(1).cpu() for part in parts])
 
 
 _VIEWS = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
@@ -176,3 +178,66 @@ def segment(image: Image, network: nn.Module) -> Image:
         whole = _unwindow(mean, stack.pixel, centre, (height, width), 1.0)
         labels[t] = torch.from_numpy(_keep_the_heart(whole.argmax(1).to(torch.uint8).numpy()))
     return image.with_data(stack.restore(labels))
+
+
+def read_scan(scan: Path) -> Image:
+    r"""The short-axis image of a NIfTI file, a DICOM cine folder, or a study folder (its cine, else ED and ES as two frames)."""
+    from cardiolearn.study import open_study
+
+    if not scan.is_dir() or not any(scan.glob("sa*.nii*")):
+        return read_image(scan)
+    study = open_study(scan)
+    if study.has("sa", None):
+        return study.image("sa", None)
+    frames = [study.image("sa", phase) for phase in ("ED", "ES") if study.has("sa", phase)]
+    if len(frames) == 2 and frames[0].data.shape == frames[1].data.shape:
+        return Image(torch.stack([f.data for f in frames]), frames[0].affine)
+    return frames[0]
+
+
+def _summary(labels: Image) -> list[str]:
+    # Volumes, and for a cine the ejection fractions between the frames of largest and smallest LV cavity.
+    voxel = float(np.prod(labels.spacing)) * 1e-3
+    frames = labels.data if labels.data.ndim == 4 else labels.data[None]
+    volume = torch.stack([(frames == c).flatten(1).sum(1) for c in (1, 2, 3)], 1).double() * voxel
+    lines = []
+    for name, t in (("ED", int(volume[:, 0].argmax())), ("ES", int(volume[:, 0].argmin()))):
+        left, wall, right = volume[t].tolist()
+        where = f"{name} (frame {t})" if len(frames) > 1 else "volume"
+        lines.append(f"{where}: LV {left:.1f} mL, RV {right:.1f} mL, LV mass {wall * 1.05:.1f} g")
+        if len(frames) == 1:
+            return lines
+    most, least = volume.max(0).values, volume.min(0).values
+    for name, c in (("LV", 0), ("RV", 2)):
+        if most[c] > 0:
+            lines.append(f"{name} ejection fraction: {100 * float(1 - least[c] / most[c]):.1f} %")
+    return lines
+
+
+def segment_file(scan: Path, out: Path, device: str = "auto") -> str:
+    r"""Segment `scan` with the shipped network into the NIfTI file `out`; returns what to tell the user.
+
+    Raises:
+        InputError: the scan cannot be read, or `out` cannot be written; nothing is left behind.
+    """
+    from cardiolearn.errors import InputError
+    from cardiolearn.networks.fcn import FCN
+    from cardiolearn.training import keep_freed_memory, pick_device
+    from cardiolearn.weights import load_weights
+
+    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
+        raise InputError(f"{out}: expected a folder that can be written to, {out.parent} is none")
+    if not out.name.endswith((".nii", ".nii.gz")):
+        raise InputError(f"{out}: expected a name ending in .nii or .nii.gz")
+    where = pick_device(device)
+    image = read_scan(scan)
+    keep_freed_memory()
+    network = FCN(n_classes=4)
+    load_weights(network, "fcn_sax")
+    labels = segment(image, network.fused().to(where, memory_format=torch.channels_last))
+    write_image(out, labels)
+    found = [name for name, c in (("LV", 1), ("myocardium", 2), ("RV", 3)) if not (labels.data == c).any()]
+    lines = _summary(labels)
+    if found:
+        lines.append(f"warning: no {', '.join(found)} found; is this a short-axis cardiac MR scan?")
+    return "\n".join([*lines, f"labels written to {out} (1 LV cavity, 2 myocardium, 3 RV cavity)"])

@@ -95,7 +95,7 @@ def scan_short_axis(
         same = torch.Generator().manual_seed(look)
         image = magnitude(*mixed.unbind(-1), vendor, same, scans=torch.zeros(n_slices, dtype=torch.long))
         frames.append((image * 400.0).round())
-        labels.append(scene.at(points, a).label)
+        labels.append(scene.labels_at(points, a))
     duration = 60.0 / scene.subject.heart_rate / max(len(activations), 1)
     cine = Image(torch.stack(frames), affine, duration)
     return Scan(cine, cine.with_data(torch.stack(labels)), tuple(activations))

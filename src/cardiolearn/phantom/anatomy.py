@@ -66,7 +66,8 @@ class Anatomy:
             for i, angle in enumerate((math.radians(58.0), math.radians(-62.0)))
         )
         self._trabeculation = 0.10 + 0.05 * u[8]  # share of the cavity radius
-        self._rv_trabeculation = 4.0 + 2.5 * u[9]  # mm
+        self._rv_trabeculation = 4.5 + 4.0 * u[9]  # mm
+        self._bundles = 0.10 + 0.08 * u[23]  # share of the apical RV crossed by muscle bundles
         self._fat = 1.5 + 1.5 * u[10]  # mm of fat on the epicardium
         self._groove = 9.0 + 4.0 * u[11]
         size = 1.0 + 0.12 * u[12]
@@ -132,7 +133,7 @@ class Anatomy:
         ragged = self.noise.at(points, 4.5, 5.0)
         s = (m.depth / heart.length).clamp(0.0, 1.0)
         lining = self._rv_trabeculation * (0.3 + 1.2 * s) * (ragged - 0.1)
-        bundles = (self.noise.at(points, 6.0, 11.0).abs() < 0.09) & (s > 0.35)
+        bundles = (self.noise.at(points, 7.0, 11.0).abs() < self._bundles) & (s > 0.15)
         tissue[cavity & ((outer - m.rho_now < lining) | bundles)] = int(Tissue.TRABECULA)
         far = torch.where(shell - inner > 2.0, m.rho_now - shell, torch.full_like(shell, 1e3))
         return torch.maximum(far, torch.maximum(m.depth - heart.height, -heart._outflow - m.depth))

@@ -90,12 +90,13 @@ class Heart:
 
     def _set_right(self, c: tuple[float, ...]) -> None:
         self._insertion = ((118.0 + 6.0 * c[10]) * _DEGREE, (246.0 + 7.0 * c[11]) * _DEGREE)
-        self._rv_reach = min(max(0.86 + 0.05 * c[12], 0.7), 0.98)  # of the LV length
+        self._rv_reach = min(max(0.88 + 0.05 * c[12], 0.72), 0.99)  # of the LV length
         self._rv_taper = 1.7 * math.exp(0.15 * c[13])
         self._rv_skew = math.exp(0.16 * c[14] + 0.24)  # where along the septum the RV is deepest
-        self._rv_blunt = 0.62 * math.exp(0.12 * c[15])
-        self._outflow = 30.0 + 4.0 * c[16]  # length above the mitral plane, mm
-        self._outflow_depth = 25.0 + 2.5 * c[17]
+        self._rv_blunt = 0.55 * math.exp(0.12 * c[15])
+        self._rv_corner = max(0.0, 0.38 + 0.22 * c[17])  # the acute margin, where free wall and diaphragm side meet
+        self._outflow = 25.0 + 3.5 * c[16]  # length above the mitral plane, mm
+        self._outflow_depth = 22.0 + 2.0 * c[16]
         self.rv_wall = 3.2 + 0.4 * c[18]
 
     def _set_modes(self, c: tuple[float, ...], unseen: tuple[float, ...]) -> None:
@@ -220,6 +221,7 @@ class Heart:
         narrow = 0.20 * reach**2 * (inferior - anterior)  # the crescent narrows to the apex
         u = ((theta % (2.0 * math.pi)) - anterior - narrow) / (inferior - anterior - 2.0 * narrow)
         shape = torch.sin(math.pi * u.clamp(0.0, 1.0) ** self._rv_skew).clamp_min(0.0) ** self._rv_blunt
+        shape = shape * (1.0 + self._rv_corner * torch.exp(-(((u - 0.68) / 0.17) ** 2)))
         taper = (1.0 - reach**self._rv_taper).clamp_min(0.0) ** 0.85
         top = (1.0 - (-depth / self._outflow).clamp(0.0, 1.0) ** 6).clamp_min(0.0).sqrt()
         reach_now = self._depth * (1.0 - a * (1.0 - self._rv_systole))

@@ -56,6 +56,7 @@ ANY_VENDOR = Vendor(
 )  # fmt: skip
 
 _BLOOD = (Tissue.LV_BLOOD, Tissue.RV_BLOOD, Tissue.LA_BLOOD, Tissue.RA_BLOOD, Tissue.ARTERY, Tissue.VEIN)
+_RIGHT = (Tissue.RV_BLOOD, Tissue.RA_BLOOD, Tissue.VEIN)
 _HEART_MUSCLE = (Tissue.MYOCARDIUM, Tissue.RV_WALL, Tissue.ATRIAL_WALL, Tissue.TRABECULA)
 _FREE = (Tissue.STOMACH_FLUID, Tissue.STOMACH_FOOD, Tissue.SPLEEN, Tissue.LIVER, Tissue.MARROW, Tissue.LUNG, Tissue.KIDNEY)
 
@@ -64,8 +65,8 @@ def _texture_table() -> torch.Tensor:
     # How much the signal varies within one tissue, relative to it: swirling blood, veined organs.
     table = torch.full((N_TISSUES,), 0.05)
     for t in _BLOOD:
-        table[t] = 0.09
-    for t, v in ((Tissue.LUNG, 0.5), (Tissue.STOMACH_FOOD, 0.25), (Tissue.MUSCLE, 0.12), (Tissue.MARROW, 0.12), (Tissue.RV_BLOOD, 0.11)):
+        table[t] = 0.11
+    for t, v in ((Tissue.LUNG, 0.5), (Tissue.STOMACH_FOOD, 0.25), (Tissue.MUSCLE, 0.12), (Tissue.MARROW, 0.12), (Tissue.RV_BLOOD, 0.14)):
         table[t] = v
     return table
 
@@ -100,7 +101,9 @@ def signal_table(n: int, vendor: Vendor, generator: torch.Generator) -> torch.Te
         scatter[:, t] = muscle + 0.25 * scatter[:, t]
     signal = signal * scatter.exp()
     signal[:, list(_BLOOD)] *= inflow[:, None]
-    roof = 0.72 * signal[:, Tissue.LV_BLOOD, None]
+    # Venous blood has lost oxygen and with it T2: the right heart is never brighter by much, often a good deal darker.
+    signal[:, list(_RIGHT)] *= uniform(n, (0.62, 1.08), generator)[:, None]
+    roof = 0.72 * signal[:, [Tissue.LV_BLOOD, Tissue.RV_BLOOD]].amin(1, keepdim=True)
     signal[:, list(_HEART_MUSCLE)] = torch.minimum(signal[:, list(_HEART_MUSCLE)], roof)
     signal = signal / signal[:, Tissue.LV_BLOOD, None].clone()
     return torch.stack((signal * (1.0 - table[:, 3]), signal * table[:, 3]), dim=-1)
@@ -136,6 +139,18 @@ def coil_bias(n: int, shape: tuple[int, int], strength: torch.Tensor, generator:
     return torch.exp(strength[:, None, None] * (0.75 * ramp + 0.35 * wave))
 
 
+def _band(n: int, shape: tuple[int, int], scans: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    # Off resonance by half the inverse repetition time the signal vanishes along a line: one scan in six shows it.
+    m = int(scans.max()) + 1
+    y = torch.linspace(-1, 1, shape[0])[None, :, None]
+    x = torch.linspace(-1, 1, shape[1])[None, None, :]
+    angle = 2 * math.pi * torch.rand(m, generator=generator)[:, None, None]
+    place, width = uniform(m, (0.3, 1.2), generator)[:, None, None], uniform(m, (0.03, 0.1), generator)[:, None, None]
+    depth = 0.8 * (torch.rand(m, generator=generator) < 0.17).float()[:, None, None]
+    curve = x * torch.cos(angle) + y * torch.sin(angle) + 0.2 * (x * torch.sin(angle) - y * torch.cos(angle)) ** 2
+    return (1.0 - depth * torch.exp(-(((curve - place) / width) ** 2)))[scans]
+
+
 def magnitude(
     water: torch.Tensor, fat: torch.Tensor, texture: torch.Tensor, vendor: Vendor, generator: torch.Generator,
     scans: torch.Tensor | None = None,
@@ -148,14 +163,19 @@ def magnitude(
     n, shape = water.shape[0], (water.shape[-2], water.shape[-1])
     scans = torch.arange(n) if scans is None else scans
     m = int(scans.max()) + 1
-    grain = 0.8 * smooth_field(n, shape, 7, generator) + 0.6 * smooth_field(n, shape, 3, generator)
-    mottle = (1.0 + texture * uniform(m, (0.3, 1.6), generator)[scans, None, None] * grain).clamp_min(0.0)
+    coarse, fine = smooth_field(n, shape, 9, generator), smooth_field(n, shape, 3, generator)
+    mix = uniform(m, (0.0, 1.0), generator)[scans, None, None]
+    strength = uniform(m, (0.3, 2.0), generator)[scans, None, None]
+    mottle = (1.0 + texture * strength * (mix * coarse + (1.0 - mix) * fine)).clamp_min(0.0)
     sigma = uniform(m, vendor.blur, generator)[scans]
     water, fat = blur(water * mottle, sigma), blur(fat * (0.5 + 0.5 * mottle), sigma)
     phase = math.pi * uniform(m, vendor.fat_phase, generator)[scans, None, None]
     image = (water**2 + fat**2 + 2.0 * water * fat * torch.cos(phase)).clamp_min(0.0).sqrt()
-    image = image * coil_bias(m, shape, uniform(m, vendor.bias, generator), generator)[scans]
+    image = image * _band(n, shape, scans, generator) * coil_bias(m, shape, uniform(m, vendor.bias, generator), generator)[scans]
     level = uniform(m, vendor.noise, generator)[scans, None, None]
     noise = [blur(torch.randn((n, *shape), generator=generator), 0.6 * sigma) for _ in range(2)]
     image = ((image + level * noise[0] * 1.3) ** 2 + (level * noise[1] * 1.3) ** 2).sqrt()
+    # Filters for crisp pictures overshoot at every edge.
+    crisp = uniform(m, (-0.6, 0.8), generator).clamp_min(0.0)[scans, None, None]
+    image = (image + crisp * (image - blur(image, torch.full((n,), 1.5)))).clamp_min(0.0)
     return image ** uniform(m, vendor.gamma, generator)[scans, None, None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from cardiolearn.phantom.anatomy import Anatomy
+from cardiolearn.phantom.anatomy import Anatomy, HeartMap
 from cardiolearn.phantom.heart import Heart
 from cardiolearn.phantom.subject import Subject
 from cardiolearn.phantom.thorax import Thorax
@@ -52,7 +52,7 @@ class Scene:
         lateral = _rotation(axis, 0.16 * n[2]) @ (lateral / lateral.norm())
         anterior = torch.linalg.cross(axis, lateral)
         self.frame = torch.stack((lateral, anterior, axis), dim=1)
-        self.origin = torch.tensor([-12.0 + 7 * n[3], 6.0 + 6 * n[4], 6.0 * n[5]])
+        self.origin = torch.tensor([-12.0 + 7 * n[3], 12.0 + 7 * n[4], 6.0 * n[5]])
         middle = self.origin + self.frame @ torch.tensor([-12.0, 0.0, 0.5 * self.heart.length])
         self.thorax = Thorax(subject, (middle[0].item(), middle[1].item(), middle[2].item()))
 
@@ -62,13 +62,27 @@ class Scene:
         tissue, label = (torch.cat(part).reshape(points.shape[:-1]) for part in zip(*pieces, strict=True))
         return TissueMap(tissue, label)
 
-    def _piece(self, flat: torch.Tensor, a: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def labels_at(self, points: torch.Tensor, a: float) -> torch.Tensor:
+        r"""Labels alone, uint8 `(...)`: sooner, the trunk is not looked at."""
+        pieces = []
+        for piece in points.reshape(-1, 3).split(PIECE):
+            label = torch.zeros(len(piece), dtype=torch.uint8)
+            near, here = self._heart(piece, a)
+            label[near] = here.label
+            pieces.append(label)
+        return torch.cat(pieces).reshape(points.shape[:-1])
+
+    def _heart(self, flat: torch.Tensor, a: float) -> tuple[torch.Tensor, HeartMap]:
+        # The heart at those of the points (N, 3) that are near enough to belong to it, and their indices.
         local = (flat - self.origin) @ self.frame
-        tissue = torch.zeros(len(flat), dtype=torch.uint8)
-        label, outside = torch.zeros_like(tissue), torch.full((len(flat),), 1e3)
         reach = torch.tensor([0.0, 0.0, 0.25 * self.heart.length])
         near = ((local - reach).norm(dim=-1) < self.heart.length + 45.0).nonzero()[:, 0]
-        here = self.anatomy.at(local[near], a)
+        return near, self.anatomy.at(local[near], a)
+
+    def _piece(self, flat: torch.Tensor, a: float) -> tuple[torch.Tensor, torch.Tensor]:
+        tissue = torch.zeros(len(flat), dtype=torch.uint8)
+        label, outside = torch.zeros_like(tissue), torch.full((len(flat),), 1e3)
+        near, here = self._heart(flat, a)
         tissue[near], label[near], outside[near] = here.tissue, here.label, here.outside
         rest = (tissue == 0).nonzero()[:, 0]
         tissue[rest] = self.thorax.at(flat[rest], outside[rest])

@@ -99,7 +99,17 @@ def test_what_the_library_imports_is_declared() -> None:
         canonicalize_name(Requirement(line).name) for line in project()["optional-dependencies"]["cluster"]
     }
     # Jupyter's own libraries come with jupyterlab and papermill by their contract
-    allowed |= {"ipython", "ipykernel", "nbformat", "nbclient", "nbconvert", "jupyter-client", "traitlets", "psutil"}
+    allowed |= {
+        "ipython",
+        "ipykernel",
+        "nbformat",
+        "nbclient",
+        "nbconvert",
+        "jupyter-client",
+        "traitlets",
+        "psutil",
+        "markupsafe",
+    }
     for path in SOURCES:
         for name in top_level_imports(path):
             owners = {canonicalize_name(owner) for owner in providers.get(name, [name])}

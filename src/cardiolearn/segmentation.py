@@ -22,6 +22,7 @@ from cardiolearn.image import Image, read_image, write_image
 
 PIXEL = 1.8  # mm: what the network was trained at
 WINDOW = 112  # pixels, 202 mm: both ventricles of a dilated heart and some surroundings
+SMALLEST, AVERAGE, LARGEST = 22.0, 32.0, 48.0  # mm, radius of the left ventricle with its wall at mid-height
 MANY_VIEWS = 64  # slices; a longer scan is looked at from fewer sides
 BATCH = 16
 
@@ -116,27 +117,54 @@ def _unview(images: Tensor, turns: int, mirrored: bool) -> Tensor:
     return turned.flip(-1) if mirrored else turned
 
 
-def _find_heart(network: nn.Module, stack: _Stack) -> tuple[float, float] | None:
-    # Centre (y, x in source pixels) of the likeliest heart over all slices of two frames, or None.
+@dataclass(frozen=True)
+class _Place:
+    r"""Where a heart may be: centre `(y, x)` in source pixels, radius of its left ventricle in mm, and how much was seen."""
+
+    centre: tuple[float, float]
+    radius: float
+    mass: float
+
+
+def _look(network: nn.Module, stack: _Stack, flat: Tensor, zoom: float) -> _Place | None:
+    # The likeliest left ventricle in whole slices (N, Y, X) of one or two frames, seen at pixels of PIXEL * zoom mm.
     from scipy import ndimage
 
-    frames = stack.data[[0, len(stack.data) * 2 // 5]] if len(stack.data) > 2 else stack.data[:1]
-    height, width = stack.data.shape[-2:]
+    height, width = flat.shape[-2:]
     middle = ((height - 1) / 2, (width - 1) / 2)
-    size = tuple(int(np.ceil(n * p / PIXEL / 16)) * 16 for n, p in zip((height, width), stack.pixel, strict=True))
-    flat = _scale(frames).flatten(0, 1)
-    found = _probabilities(network, _window(flat, stack.pixel, middle, (size[0], size[1]), 1.0))
-    left = (found[:, 1] + found[:, 2]).reshape(len(frames), -1, *size).mean(0)
+    pixel = PIXEL * zoom
+    rows, columns = (int(np.ceil(n * p / pixel / 16)) * 16 for n, p in zip((height, width), stack.pixel, strict=True))
+    found = _probabilities(network, _window(flat, stack.pixel, middle, (rows, columns), zoom))
+    left = (found[:, 1] + found[:, 2]).reshape(-1, stack.data.shape[1], rows, columns).mean(0).numpy()
     if left.max() < 0.3:
         return None
-    smooth = torch.from_numpy(ndimage.gaussian_filter(left.numpy(), (0.8, 3.0, 3.0)))
-    parts, _ = ndimage.label(smooth.numpy() > 0.3 * smooth.max().item())
-    weights = ndimage.sum(left.numpy(), parts, index=np.arange(1, parts.max() + 1))
-    best = 1 + int(np.argmax(weights))
-    centre = ndimage.center_of_mass(left.numpy() * (parts == best))
-    y = middle[0] + (centre[1] - (size[0] - 1) / 2) * PIXEL / stack.pixel[0]
-    x = middle[1] + (centre[2] - (size[1] - 1) / 2) * PIXEL / stack.pixel[1]
-    return float(y), float(x)
+    smooth = ndimage.gaussian_filter(left, (0.8, 3.0, 3.0))
+    parts, n = ndimage.label(smooth > 0.3 * smooth.max())
+    mass = ndimage.sum(left, parts, index=np.arange(1, n + 1))
+    heart = left * (parts == 1 + int(np.argmax(mass)))
+    _, y, x = ndimage.center_of_mass(heart)
+    area = np.quantile((heart > 0.5).sum((1, 2)), 0.8) * pixel**2  # a large, not the largest cross-section
+    centre = tuple(m + (c - (n - 1) / 2) * pixel / p for m, c, n, p in zip(middle, (y, x), (rows, columns), stack.pixel, strict=True))
+    return _Place((centre[0], centre[1]), float(np.sqrt(area / np.pi)), float(mass.max()))
+
+
+def _find_heart(network: nn.Module, stack: _Stack) -> tuple[tuple[float, float], float] | None:
+    r"""Centre of the heart (y, x in source pixels) and the zoom at which to look at it, or None.
+
+    The zoom is 1 unless the left ventricle comes out smaller or larger than any patient's: then the scan's pixel size is
+    wrong (an identity affine, say), and the zoom makes the heart as large as an average one.
+    """
+    frames = stack.data[[0, len(stack.data) * 2 // 5]] if len(stack.data) > 2 else stack.data[:1]
+    flat = _scale(frames).flatten(0, 1)
+    place = _look(network, stack, flat, 1.0)
+    if place is None or place.radius < SMALLEST:
+        closer = _look(network, stack, flat, 0.6)
+        if closer is not None and (place is None or closer.mass > place.mass):
+            place = closer
+    if place is None:
+        return None
+    zoom = 1.0 if SMALLEST <= place.radius <= LARGEST else place.radius / AVERAGE
+    return place.centre, min(max(zoom, 0.4), 1.6)
 
 
 def _keep_the_heart(labels: np.ndarray) -> np.ndarray:
@@ -151,6 +179,9 @@ def _keep_the_heart(labels: np.ndarray) -> np.ndarray:
     if n > 1:
         sizes = np.bincount(right.ravel())[1:]
         labels = np.where((right > 0) & (right != 1 + int(np.argmax(sizes))), 0, labels)
+    for z, plane in enumerate(labels):  # papillary muscles belong to the cavity, so a cavity has no holes
+        for c in (3, 1):
+            labels[z] = np.where(ndimage.binary_fill_holes(plane == c), c, labels[z])
     return labels
 
 
@@ -165,17 +196,17 @@ def segment(image: Image, network: nn.Module) -> Image:
     stack = _stack(image)
     n_frames, n_slices, height, width = stack.data.shape
     labels = torch.zeros((n_frames, n_slices, height, width), dtype=torch.uint8)
-    centre = _find_heart(network, stack)
-    if centre is None:
+    place = _find_heart(network, stack)
+    if place is None:
         return image.with_data(stack.restore(labels))
-    views = _VIEWS if n_frames * n_slices <= MANY_VIEWS else _VIEWS[:1]
-    around = _window(stack.data.flatten(0, 1), stack.pixel, centre, (WINDOW, WINDOW), 1.0)
-    around = _scale(around)
+    centre, zoom = place
+    views = _VIEWS if n_frames * n_slices <= MANY_VIEWS else _VIEWS[::5]
+    around = _scale(_window(stack.data.flatten(0, 1), stack.pixel, centre, (WINDOW, WINDOW), zoom))
     for t in range(n_frames):
         part = around[t * n_slices : (t + 1) * n_slices]
         mean = sum(_unview(_probabilities(network, _view(part, *view)), *view) for view in views) / len(views)
         assert isinstance(mean, Tensor)
-        whole = _unwindow(mean, stack.pixel, centre, (height, width), 1.0)
+        whole = _unwindow(mean, stack.pixel, centre, (height, width), zoom)
         labels[t] = torch.from_numpy(_keep_the_heart(whole.argmax(1).to(torch.uint8).numpy()))
     return image.with_data(stack.restore(labels))
 

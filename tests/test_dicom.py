@@ -11,6 +11,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from scipy.spatial.transform import Rotation
@@ -150,6 +154,16 @@ def setting(tag: str, value: object, key: tuple[int, int] | None = (1, 1)) -> Ca
     return change
 
 
+def writing(tag: str, raw: bytes) -> Callable[[Datasets], None]:
+    r"""Put bytes into the file that are no number, as only a broken exporter would."""
+
+    def change(datasets: Datasets) -> None:
+        number = pydicom.datadict.tag_for_keyword(tag)
+        datasets[1, 1][number] = RawDataElement(pydicom.tag.Tag(number), "DS", len(raw), raw, 0, False, True)
+
+    return change
+
+
 def deleting(tag: str) -> Callable[[Datasets], None]:
     return lambda datasets: delattr(datasets[1, 1], tag)
 
@@ -171,11 +185,14 @@ BAD = {
     "two series": (setting("SeriesInstanceUID", generate_uid()), "one DICOM series, got 2"),
     "two orientations": (setting("ImageOrientationPatient", [1, 0, 0, 0, 1, 0]), "mixed series"),
     "two spacings": (setting("PixelSpacing", [1.5, 1.5]), "PixelSpacing .* mixed series"),
-    "two sizes": (smaller, "Columns .* mixed series"),
+    "two sizes": (smaller, r"rows and columns \[6, 8\].* got \[6, 7\]: mixed series"),
     "no position": (deleting("ImagePositionPatient"), "lacks ImagePositionPatient"),
     "no pixels": (deleting("PixelData"), "lacks PixelData"),
-    "a broken position": (setting("ImagePositionPatient", [1, 2]), "expected 3 numbers in ImagePositionPatient"),
-    "a position of NaN": (setting("ImagePositionPatient", ["nan"] * 3), "expected 3 numbers in ImagePositionPatient"),
+    "a broken position": (setting("ImagePositionPatient", [1, 2]), "expected 3 finite numbers in ImagePositionPatient"),
+    "a position of NaN": (
+        setting("ImagePositionPatient", ["nan"] * 3),
+        "expected 3 finite numbers in ImagePositionPatient",
+    ),
     "zero spacing": (setting("PixelSpacing", [0, 0], None), "positive PixelSpacing"),
     "no orientation": (setting("ImageOrientationPatient", [0] * 6, None), "orthogonal unit vectors"),
     "the same frame twice": (
@@ -185,6 +202,8 @@ BAD = {
     "many frames in a file": (setting("NumberOfFrames", 4), "one grey-scale frame per DICOM file"),
     "colour": (setting("SamplesPerPixel", 3), "one grey-scale frame per DICOM file"),
     "truncated pixels": (setting("PixelData", b"\0\0"), "cannot be decoded"),
+    "a slope in words": (writing("RescaleSlope", b"two "), "expected finite values"),
+    "a position in words": (writing("ImagePositionPatient", b"a\\b\\c "), "expected 3 finite numbers"),
     "no thickness": (single_without_thickness, "expected a SliceThickness"),
     "a slope that is none": (setting("RescaleSlope", "nan"), "expected finite values"),
 }
@@ -226,6 +245,21 @@ def test_a_truncated_file(tmp_path: Path) -> None:
         (tmp_path / "0.dcm").write_bytes(whole[:length])
         with pytest.raises(InputError, match=r"0\.dcm: "):
             read_image(tmp_path)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(position=st.integers(128, 660), value=st.integers(0, 255))
+def test_any_damaged_byte_is_read_or_refused(tmp_path: Path, position: int, value: int) -> None:
+    for p in tmp_path.iterdir():
+        p.unlink()
+    save(tmp_path, cine(1, 2))
+    raw = bytearray((tmp_path / "0.dcm").read_bytes())
+    raw[position] = value
+    (tmp_path / "0.dcm").write_bytes(raw)
+    try:
+        assert torch.isfinite(read_image(tmp_path).data).all()
+    except InputError as error:
+        assert str(error).startswith(str(tmp_path))
 
 
 # --- real scans ---

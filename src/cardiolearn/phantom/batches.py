@@ -131,7 +131,7 @@ def normalise_batch(images: torch.Tensor, low: torch.Tensor, high: torch.Tensor)
 
 def render_batch(
     maps: SliceMaps, picks: torch.Tensor, generator: torch.Generator, *,
-    size: int = 128, pixel: float = 1.8, vendor: Vendor = ANY_VENDOR,
+    size: int = 112, pixel: float = 1.8, vendor: Vendor = ANY_VENDOR,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     r"""Images `(n, 1, size, size)` in [0, 1] and labels `(n, size, size)` (int64, classes 0-3) of the slices `picks`."""
     n = len(picks)

@@ -6,5 +6,6 @@ A new exercise is one `Exercise(...)` in a module of this folder and one name he
 from __future__ import annotations
 
 from cardiolearn.checks.measures import dice, ejection_fraction
+from cardiolearn.checks.volumes import volume
 
-__all__ = ["dice", "ejection_fraction"]
+__all__ = ["dice", "ejection_fraction", "volume"]

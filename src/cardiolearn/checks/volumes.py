@@ -1,0 +1,40 @@
+r"""Exercises about volumes: from labelled voxels to millilitres."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cardiolearn.checks.exercise import Exercise
+
+Spacing = tuple[float, float, float]
+
+
+def _mask_and_spacing(generator: torch.Generator) -> tuple[Tensor, Spacing]:
+    r"""A random mask (Z, Y, X) and voxel size (dx, dy, dz) in mm; the slices are far apart, as in short-axis stacks."""
+    shape = [int(torch.randint(2, 9, (), generator=generator)) for _ in range(3)]
+    mask = torch.rand(shape, generator=generator) < 0.4
+    pixel, step = torch.rand(2, generator=generator).tolist()
+    return mask, (round(1.2 + pixel, 2), round(1.2 + pixel, 2), round(8.0 + 2 * step, 1))
+
+
+def volume_reference(mask: Tensor, spacing: Spacing) -> float:
+    r"""Volume in mL of the voxels set in `mask` (Z, Y, X), each `spacing` (dx, dy, dz) mm large."""
+    dx, dy, dz = spacing
+    return int(mask.sum()) * dx * dy * dz / 1000
+
+
+volume = Exercise(
+    name="volume",
+    inputs=_mask_and_spacing,
+    reference=volume_reference,
+    describe=lambda mask, spacing: f"{int(mask.sum())} voxels of {' x '.join(map(str, spacing))} mm",
+    steps=(
+        "Count the voxels that are set, and multiply by the volume of one.",
+        "One voxel has dx * dy * dz cubic millimetres.",
+        "A millilitre is a cubic centimetre: 1000 cubic millimetres.",
+    ),
+    answer="""def my_volume(mask, spacing):
+    dx, dy, dz = spacing
+    return int(mask.sum()) * dx * dy * dz / 1000""",
+)

@@ -1,0 +1,116 @@
+r"""A cohort on disk: whole, resumable, the same for the same seed, and drawn by annotators who differ."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cardiolearn.errors import InputError
+from cardiolearn.phantom import cohort
+from cardiolearn.phantom.acquisition import scan_short_axis
+from cardiolearn.phantom.mri import UNSEEN_VENDOR
+from cardiolearn.phantom.scene import Scene
+from cardiolearn.phantom.subject import sample_subject
+from cardiolearn.study import find_studies
+
+SHAPE = (64, 72)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cache") / "test"
+    cohort.write_cohort(folder, 2, seed=3, shape=SHAPE)
+    return folder
+
+
+@pytest.mark.slow
+def test_studies_are_in_the_layout_of_real_ones(folder: Path) -> None:
+    studies = find_studies(folder)
+    assert [s.subject for s in studies] == ["test-00000", "test-00001"]
+    for study in studies:
+        assert not study.has(phase=None)
+        assert study.info["phantom"] is True
+        for phase in ("ED", "ES"):
+            assert study.image(phase=phase).data.shape[1:] == SHAPE
+        cavity = {phase: int((study.labels(phase=phase).data == 1).sum()) for phase in ("ED", "ES")}
+        assert 0 < cavity["ES"] < cavity["ED"]
+
+
+@pytest.mark.slow
+def test_a_process_writes_what_one_scan_gives(folder: Path) -> None:
+    subject = sample_subject(1, cohort="test", seed=3)
+    scan = scan_short_axis(Scene(subject), UNSEEN_VENDOR, (0.0, 1.0), seed=subject.seed, shape=SHAPE)
+    study = find_studies(folder)[1]
+    for t, phase in enumerate(("ED", "ES")):
+        assert torch.equal(study.image(phase=phase).data, scan.image.data[t])
+        assert torch.equal(study.labels(phase=phase).data, scan.labels.data[t])
+    assert np.allclose(study.image().affine, scan.image.affine, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_an_interrupted_call_goes_on(folder: Path) -> None:
+    kept = (folder / "test-00000" / "sa_ED.nii.gz").stat().st_mtime_ns
+    before = find_studies(folder)[1].image(phase="ES").data
+    shutil.rmtree(folder / "test-00001")
+    studies = cohort.write_cohort(folder, 2, seed=3, shape=SHAPE)
+    assert (folder / "test-00000" / "sa_ED.nii.gz").stat().st_mtime_ns == kept
+    assert torch.equal(studies[1].image(phase="ES").data, before)
+
+
+@pytest.mark.slow
+def test_another_cohort_in_the_same_folder_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match="expected a subject of seed 4, found 3"):
+        cohort.write_cohort(folder, 1, seed=4, shape=SHAPE)
+
+
+@pytest.mark.slow
+def test_a_cine_has_frames_phases_and_a_duration(tmp_path: Path) -> None:
+    (study,) = cohort.write_cohort(tmp_path / "new", 1, frames=3, shape=(32, 32))
+    cine, labels = study.image(phase=None), study.labels(phase=None)
+    assert cine.data.shape[0] == labels.data.shape[0] == 3
+    assert cine.frame_duration == pytest.approx(60 / study.info["heart_rate"] / 3, rel=1e-4)
+    for phase in ("ED", "ES"):
+        t = study.info[f"frame_{phase}"]
+        assert torch.equal(cine.data[t], study.image(phase=phase).data)
+        assert torch.equal(labels.data[t], study.labels(phase=phase).data)
+
+
+@pytest.mark.slow
+def test_annotators_differ_and_repeat_themselves(folder: Path) -> None:
+    study = find_studies(folder)[0]
+    drawn, again = (cohort.annotations(study, "ED") for _ in range(2))
+    assert list(drawn) == ["O1", "O2", "O3"]
+    assert all(torch.equal(drawn[name].data, again[name].data) for name in drawn)
+    assert not torch.equal(drawn["O1"].data, drawn["O2"].data)
+    assert max(int(image.data.max()) for image in drawn.values()) <= 3
+
+
+def test_a_real_study_has_the_annotator_it_came_with(tmp_path: Path) -> None:
+    from cardiolearn.image import Image
+    from cardiolearn.study import write_study
+
+    image = Image(torch.rand(3, 8, 8), np.diag([1.4, 1.4, 10.0, 1.0]))
+    labels = Image(torch.randint(0, 4, (3, 8, 8), dtype=torch.uint8), image.affine)
+    study = write_study(tmp_path / "patient", {"sa_ED": image, "sa_ES": image}, {"sa_ED": labels}, {})
+    assert torch.equal(cohort.annotations(study, "ED")["annotator"].data, labels.data)
+    assert cohort.annotations(study, "ES") == {}
+
+
+def test_the_cache_is_named_after_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cohort.CACHE_VARIABLE, str(tmp_path))
+    assert cohort.cache_folder() == tmp_path / f"phantom-{cohort.phantom_version()}"
+    for source in ("x = 1\n", 'r"""About."""\n\nx = 1  # a remark\n', "x = 2\n"):
+        (tmp_path / f"{len(source)}").mkdir()
+        (tmp_path / f"{len(source)}" / "module.py").write_text(source)
+    versions = []
+    for folder in sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        monkeypatch.setattr(cohort, "__file__", str(folder / "module.py"))
+        cohort.phantom_version.cache_clear()
+        versions.append(cohort.phantom_version())
+    cohort.phantom_version.cache_clear()
+    assert len(versions) == 3
+    assert versions[0] == versions[1] != versions[2]

@@ -1,0 +1,149 @@
+r"""Whole-scan segmentation: geometry with a stand-in network, then the shipped one on phantom and real scans."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cardiolearn.errors import InputError
+from cardiolearn.image import Image, read_image, read_labels, resample, write_image
+from cardiolearn.metrics import dice
+from cardiolearn.segmentation import PIXEL, _unwindow, _window, read_scan, segment, segment_file, slice_axis
+
+AFFINE = np.array([[-1.5, 0.3, -4.0, 60.0], [0.2, -1.1, 6.0, -20.0], [0.4, -1.2, -6.0, 35.0], [0.0, 0.0, 0.0, 1.0]])
+
+
+class Thresholds(nn.Module):
+    r"""A stand-in that reads the grey value: bright is cavity, middle is wall, dark is background."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(torch.tensor([0.0, 1.0, 0.5, 9.0]), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return -200.0 * (x - self.centres[None, :, None, None]) ** 2
+
+
+def target(shape: tuple[int, int, int] = (7, 90, 101)) -> Image:
+    r"""A bright disc in a grey ring, off the centre, 25 mm in radius at most."""
+    z, y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in shape), indexing="ij")
+    radius = ((y - 50.0) ** 2 * 1.65**2 + (x - 40.0) ** 2 * 1.56**2).sqrt() + (z - 3.0).abs()
+    data = torch.where(radius < 16, 100.0, torch.where(radius < 27, 50.0, 0.01 * torch.ones(())))
+    return Image(data, AFFINE)
+
+
+def truth(image: Image) -> torch.Tensor:
+    return torch.where(image.data > 75, 1, torch.where(image.data > 25, 2, 0))
+
+
+def test_finds_the_ring_and_returns_its_own_grid() -> None:
+    image = target()
+    labels = segment(image, Thresholds())
+    assert labels.data.shape == image.data.shape
+    assert np.array_equal(labels.affine, image.affine)
+    assert labels.data.dtype == torch.uint8
+    for c in (1, 2):
+        assert dice(labels.data == c, truth(image) == c) > 0.93
+
+
+def rearranged(image: Image, order: tuple[int, ...], flips: tuple[int, ...]) -> Image:
+    r"""The same picture stored with other axes: `order` of (z, y, x), `flips` of the new axes."""
+    data = image.data.permute(*order).flip(flips)
+    matrix = np.eye(4)
+    old = [2 - axis for axis in order][::-1]  # new x, y, z axes are these old ones (0 is x)
+    matrix[:3, :3] = np.eye(3)[:, old]
+    flip = np.eye(4)
+    for axis in flips:
+        k = 2 - axis
+        flip[k, k], flip[k, 3] = -1.0, data.shape[axis] - 1
+    return Image(data, image.affine @ matrix @ flip)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("flips", [(), (0,), (1, 2), (0, 1, 2)])
+def test_storage_order_does_not_matter(order: tuple[int, ...], flips: tuple[int, ...]) -> None:
+    image = target()
+    other = rearranged(image, order, flips)
+    corner = other.affine @ np.array([*(np.array(other.data.shape[::-1]) - 1), 1.0])
+    assert any(
+        np.allclose(corner, image.affine @ np.array([x, y, z, 1.0]))
+        for x, y, z in itertools.product((0, 100), (0, 89), (0, 6))
+    )
+    expected = segment(image, Thresholds()).data.permute(*order).flip(flips)
+    found = segment(other, Thresholds()).data
+    for c in (1, 2):
+        assert dice(found == c, expected == c) >= 0.98
+
+
+def test_cine_frames_are_segmented_each() -> None:
+    image = target()
+    cine = Image(torch.stack([image.data, image.data.roll(3, dims=2)]), image.affine, 0.03)
+    labels = segment(cine, Thresholds())
+    assert labels.data.shape == cine.data.shape
+    assert dice(labels.data[1] == 1, truth(image).roll(3, dims=2) == 1) > 0.9
+
+
+def test_nothing_to_find_gives_no_labels() -> None:
+    assert segment(Image(torch.zeros(3, 20, 31), AFFINE), Thresholds()).data.max() == 0
+
+
+@pytest.mark.parametrize(
+    ("spacing", "shape", "axis"),
+    [((1.8, 1.8, 10.0), (10, 200, 208), 2), ((10.0, 1.8, 1.8), (200, 208, 10), 0), ((1.0, 1.0, 1.0), (9, 90, 80), 2),
+     ((1.0, 1.0, 1.0), (90, 9, 80), 1), ((1.4, 1.4, 1.6), (1, 60, 60), 2)],
+)  # fmt: skip
+def test_slice_axis(spacing: tuple[float, ...], shape: tuple[int, ...], axis: int) -> None:
+    assert slice_axis(Image(torch.zeros(shape), np.diag([*spacing, 1.0]))) == axis
+
+
+def test_window_and_back_is_the_identity_inside() -> None:
+    y, x = torch.meshgrid(torch.linspace(0, 3, 60), torch.linspace(0, 2, 73), indexing="ij")
+    smooth = (torch.sin(y) * torch.cos(x))[None]
+    seen = _window(smooth, (1.4, 1.6), (30.0, 33.0), (96, 96), 0.7)
+    back = _unwindow(seen, (1.4, 1.6), (30.0, 33.0), (60, 73), 0.7)[0, 0]
+    assert (back - smooth[0])[3:-3, 3:-3].abs().max() < 5e-3
+
+
+def test_window_pixels_lie_where_they_should() -> None:
+    ramp = torch.arange(80.0)[None, None].expand(1, 64, 80).contiguous()
+    seen = _window(ramp, (1.2, 1.2), (31.0, 40.0), (16, 16), 1.0)[0, 0]
+    expected = 40.0 + (torch.arange(16) - 7.5) * PIXEL / 1.2
+    assert torch.allclose(seen[8], expected, atol=1e-3)
+
+
+def test_study_folder_with_both_phases_becomes_two_frames(tmp_path: Path) -> None:
+    for phase in ("ED", "ES"):
+        write_image(tmp_path / f"sa_{phase}.nii.gz", target())
+    assert read_scan(tmp_path).n_frames == 2
+
+
+@pytest.mark.parametrize("name", ["missing/labels.nii.gz", "labels.png"])
+def test_unusable_output_is_refused_before_any_work(tmp_path: Path, name: str) -> None:
+    scan = tmp_path / "scan.nii.gz"
+    write_image(scan, target())
+    with pytest.raises(InputError, match="expected a"):
+        segment_file(scan, tmp_path / name)
+    assert [p.name for p in tmp_path.iterdir()] == ["scan.nii.gz"]
+
+
+def autofd(real_scans: Path, subject: str) -> tuple[Image, torch.Tensor]:
+    folder = real_scans / "imperial_autofd" / subject
+    image = read_image(folder / "sa_ED.nii.gz")
+    given = resample(read_labels(folder / "seg_sa_ED.nii.gz"), image.affine, image.data.shape, order=0).data
+    return image, torch.where(given == 4, 3, given)  # their right ventricle is 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("subject", ["A", "D"])
+def test_real_patients(real_scans: Path, tmp_path: Path, subject: str) -> None:
+    image, given = autofd(real_scans, subject)
+    segment_file(real_scans / "imperial_autofd" / subject / "sa_ED.nii.gz", tmp_path / "out.nii.gz", "cpu")
+    found = read_labels(tmp_path / "out.nii.gz")
+    assert np.allclose(found.affine, image.affine, atol=1e-4)
+    for c, bar in ((1, 0.90), (2, 0.70), (3, 0.75)):
+        assert dice(found.data == c, given == c) >= bar

@@ -25,7 +25,7 @@ PROFILES = {"classroom": 3, "reproduce": 30, "full": 600}
 
 @dataclass
 class Run:
-    r"""One lesson in one kernel. `weights` is "shipped" or a folder; `data` is "phantom" or "real"."""
+    r"""One lesson in one kernel. `weights`: "shipped" or a folder; `data`: what is measured, "phantom" or "real"."""
 
     lesson: str
     profile: str
@@ -33,12 +33,8 @@ class Run:
     device: torch.device
     data_dir: Path | None
     weights: str
+    data: str = "phantom"
     records: dict[str, Record] = field(default_factory=dict)
-
-    @property
-    def data(self) -> str:
-        r"""What the numbers are measured on: the built-in hearts, or the scans of `data_dir`."""
-        return "phantom" if self.data_dir is None else "real"
 
     @property
     def results_dir(self) -> Path:
@@ -122,8 +118,9 @@ def start(
 
     Raises:
         InputError: An unknown profile, a seed that is no whole number from 0, a device this machine does not have, a
-            `data_dir` that is no folder, or a `weights` folder without `weights.toml`.
+            `data_dir` without studies or with phantom and real ones, or a `weights` folder without `weights.toml`.
     """
+    from cardiolearn.plots import use_style
     from cardiolearn.training import pick_device
 
     if profile not in PROFILES:
@@ -131,14 +128,24 @@ def start(
     if type(seed) is not int or seed < 0:
         raise InputError(f"seed={seed!r}: expected a whole number from 0")
     folder = None if data_dir is None else Path(data_dir).expanduser().resolve()
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"data_dir={str(data_dir)!r}: expected a folder of studies, found none")
     _choose_weights(str(weights))
     find_home()
-    run = Run(lesson, profile, seed, pick_device(device), folder, str(weights))
+    data = "phantom" if folder is None else _kind_of_data(folder)
+    run = Run(lesson, profile, seed, pick_device(device), folder, str(weights), data)
+    use_style()
     facts = {"lesson": lesson, "profile": profile, "seed": seed, "data": run.data, "folder": str(Path.cwd())}
     show(_introduction(run), {START_MIME: facts})
     return run
+
+
+def _kind_of_data(folder: Path) -> str:
+    r"""Studies that the phantom wrote say so in their `info.toml` (`source = "phantom"`); all others are real."""
+    from cardiolearn.study import find_studies
+
+    kinds = {"phantom" if study.info.get("source") == "phantom" else "real" for study in find_studies(folder)}
+    if len(kinds) > 1:
+        raise InputError(f"{folder}: holds phantom and real studies; a lesson measures one or the other")
+    return kinds.pop()
 
 
 def _choose_weights(weights: str) -> None:

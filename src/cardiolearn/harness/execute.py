@@ -166,6 +166,7 @@ def main() -> None:
             scratch / "executed.ipynb",
             parameters=job.parameters,
             kernel_name="python3",
+            extra_arguments=["--log-level=ERROR"],  # not a warning a notebook about how the kernel talks
             cwd=Path(job.notebook).parent,
             progress_bar={"desc": job.name} if job.progress else False,
         )

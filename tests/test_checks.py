@@ -1,0 +1,84 @@
+r"""Exercises: a right answer passes, each likely wrong one is told what was expected and what came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score
+
+from cardiolearn import checks as check
+from cardiolearn.checks.exercise import Exercise
+
+EVERY = [getattr(check, name) for name in check.__all__]
+
+
+def right_dice(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(f1_score(a.ravel(), b.ravel(), zero_division=1.0))  # an independent Dice
+
+
+def no_case_for_empty(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def test_a_right_dice_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.dice.mistake(right_dice) is None
+    check.dice(right_dice)
+    assert "✔ right_dice agrees" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("attempt", "message"),
+    [
+        (no_case_for_empty, "returned nan"),
+        (lambda a, b: (a & b).sum() / (a | b).sum().clamp(min=1), "expected"),
+        (lambda a, b: None, "returned nothing"),
+        (lambda a, b: ..., "returned nothing"),
+        (lambda a: 1.0, "raised TypeError"),
+        (lambda a, b: a, "expected one number"),
+        (lambda a, b: 1 / 0, "raised ZeroDivisionError: division by zero. Expected"),
+    ],
+)
+def test_wrong_dice_is_explained_and_never_raised(
+    attempt: Any, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check.dice(attempt)
+    said = capsys.readouterr().out
+    assert said.startswith("✘ For two masks of ") and message in said and "check.dice.hint()" in said
+
+
+def test_an_attempt_that_changes_its_input_does_not_fool_the_check() -> None:
+    def greedy(a: torch.Tensor, b: torch.Tensor) -> float:
+        answer = right_dice(a, b)
+        a.zero_()
+        return answer
+
+    assert check.dice.mistake(greedy) is None
+
+
+@given(st.floats(50, 300), st.floats(10, 49))
+def test_ejection_fraction(end_diastolic: float, end_systolic: float) -> None:
+    stroke_volume = end_diastolic - end_systolic
+    expected = pytest.approx(stroke_volume / end_diastolic * 100)
+    assert check.ejection_fraction.reference(end_diastolic, end_systolic) == expected
+    assert check.ejection_fraction.mistake(lambda ed, es: (ed - es) / ed) is not None
+
+
+@pytest.mark.parametrize("exercise", EVERY, ids=check.__all__)
+def test_every_exercise_has_a_solution_that_passes_and_hints(
+    exercise: Exercise, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert getattr(check, exercise.name) is exercise
+    names: dict[str, Any] = {}
+    exec(exercise.answer, names)
+    assert exercise.mistake(names[f"my_{exercise.name}"]) is None
+    for step in range(1, len(exercise.steps) + 1):
+        exercise.hint(step)
+        assert exercise.steps[step - 1] in capsys.readouterr().out
+    exercise.hint(99)
+    assert exercise.steps[-1] in capsys.readouterr().out
+    exercise.solution()
+    assert f"def my_{exercise.name}" in capsys.readouterr().out

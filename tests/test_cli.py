@@ -1,0 +1,128 @@
+r"""The commands: what they pass on, and that a correctable input is one line on stderr with exit code 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cardiolearn import __version__, cli, segmentation
+from cardiolearn.errors import InputError
+from cardiolearn.harness import run as harness
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    r"""Exit code of the command line."""
+    monkeypatch.setattr(sys, "argv", ["cardiolearn", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return caught.value.code if isinstance(caught.value.code, int) else 0
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    r"""Settings that `run` passed on; the run itself reports one problem for lesson "bad"."""
+    passed: list[Any] = []
+
+    def run_lessons(lessons: Any, given: harness.Settings) -> Any:
+        passed.extend((list(lessons), given))
+        claims = {"toy": {"verdict": "shown", "evidence": "0.1"}}
+        return {"claims": claims}, ["toy.x: 1, recorded 2"] if "bad" in lessons else []
+
+    monkeypatch.setattr(harness, "run_lessons", run_lessons)
+    return passed
+
+
+def test_run_passes_everything_on(settings: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    options = ["--profile", "full", "--jobs", "2", "--out", tmp_path, "--resume", "--record", "--seed", "3"]
+    monkeypatch.chdir(tmp_path)
+    more = ["--time-limit", "1.5", "--cluster", "tcp://h:1", "-p", "data_dir=.", "-p", "device=cpu"]
+    assert call(monkeypatch, "run", "01", "02", *options, *more) == 0
+    parameters = {"profile": "full", "seed": 3, "data_dir": str(tmp_path), "device": "cpu"}
+    expected = harness.Settings(parameters, 2, tmp_path, True, True, 90.0, "tcp://h:1")
+    assert settings == [["01", "02"], expected]
+
+
+def test_run_exits_with_1_on_a_problem(
+    settings: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "run") == 0
+    assert call(monkeypatch, "run", "bad") == 1
+    said = capsys.readouterr()
+    assert "claim toy: shown - 0.1" in said.out
+    assert "toy.x: 1, recorded 2" in said.err
+
+
+def test_a_malformed_parameter_is_one_line(
+    settings: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "run", "-p", "seed") == 2
+    assert capsys.readouterr().err == "cardiolearn: -p seed: expected NAME=VALUE\n"
+
+
+def test_segment_prints_the_answer_and_refuses_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def segment_file(scan: Path, out: Path, device: str) -> str:
+        if scan.name == "bad.nii":
+            raise InputError(f"{scan}: not an image,\n found text")
+        return f"{scan.name} {out.name} {device}"
+
+    monkeypatch.setattr(segmentation, "segment_file", segment_file, raising=False)
+    assert call(monkeypatch, "segment", tmp_path / "a.nii", "--out", tmp_path / "b.nii", "--device", "cpu") == 0
+    assert capsys.readouterr().out == "a.nii b.nii cpu\n"
+    assert call(monkeypatch, "segment", tmp_path / "bad.nii", "--out", tmp_path / "b.nii") == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "not an image, found text" in said.err and said.out == ""
+    assert call(monkeypatch, "segment", tmp_path / "a.nii") == 2  # --out is missing
+
+
+def test_report_and_learner_work_on_the_kits_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CARDIOLEARN_HOME", str(tmp_path))
+    assert call(monkeypatch, "report") == 2
+    assert "CARDIOLEARN_HOME" in capsys.readouterr().err
+    (tmp_path / "course").mkdir()
+    (tmp_path / "course" / "claims.toml").write_text("")
+    assert call(monkeypatch, "report") == 2
+    assert "start with 'cardiolearn run'" in capsys.readouterr().err
+    assert call(monkeypatch, "report", "--readme") == 2
+    assert "README.md" in capsys.readouterr().err
+    assert call(monkeypatch, "learner") == 2
+    assert "notebooks" in capsys.readouterr().err
+
+
+def test_check_tells_the_machine_and_missing_weights(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CARDIOLEARN_HOME", str(tmp_path))
+    monkeypatch.delenv("CARDIOLEARN_WEIGHTS", raising=False)
+    weights = tmp_path / "course" / "weights"
+    weights.mkdir(parents=True)
+    (tmp_path / "course" / "claims.toml").write_text("")
+    assert call(monkeypatch, "check") == 1
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("python ", "torch ", "device ", "disk ", "weights.toml"))
+    digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # of an empty file
+    entry = f'[net]\nnotebook = "01"\nprofile = "full"\nseed = 0\nsha256 = "{digest}"\n'
+    (weights / "weights.toml").write_text(entry + "[net.metrics]\n[net.versions]\n")
+    assert call(monkeypatch, "check") == 1
+    assert "missing or altered: net" in capsys.readouterr().out
+    (weights / "net.safetensors").touch()
+    assert call(monkeypatch, "check") == 0
+    assert "1 files whole: net" in capsys.readouterr().out
+
+
+def test_version_and_help_come_from_a_fresh_process() -> None:
+    code = "from cardiolearn.cli import main; main()"
+    version = subprocess.run([sys.executable, "-c", code, "version"], capture_output=True, text=True)
+    assert (version.returncode, version.stdout) == (0, f"{__version__}\n")
+    usage = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)
+    for command in ("run", "report", "learner", "segment", "check", "version"):
+        assert command in usage.stdout
+    wrong = subprocess.run([sys.executable, "-c", code, "rum"], capture_output=True, text=True)
+    assert wrong.returncode == 2 and "Traceback" not in wrong.stderr

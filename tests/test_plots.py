@@ -1,0 +1,137 @@
+r"""Figures: units on axes, labels where they belong, and colours that five kinds of eyes tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from skimage.color import rgb2lab
+
+from cardiolearn import plots
+from cardiolearn.checkpoint import History
+from cardiolearn.errors import InputError
+
+# Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
+DEFICIENCIES = {
+    "none": np.eye(3),
+    "protan": np.array([[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]),
+    "deutan": np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]),
+    "tritan": np.array([[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]]),
+}
+
+
+@pytest.fixture(autouse=True)
+def canvas() -> Iterator[None]:
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    with mpl.rc_context():
+        yield
+    plt.close("all")
+
+
+def seen(colour: str, matrix: np.ndarray) -> np.ndarray:
+    r"""CIELAB of a colour as an eye with a deficiency sees it."""
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    other = np.clip(matrix @ linear, 0, 1)
+    back = np.where(other <= 0.0031308, 12.92 * other, 1.055 * other ** (1 / 2.4) - 0.055)
+    return rgb2lab(back[None, None])[0, 0]
+
+
+@pytest.mark.parametrize("eye", DEFICIENCIES)
+def test_structures_are_told_apart(eye: str) -> None:
+    colours = {name: seen(colour, DEFICIENCIES[eye]) for name, colour in plots.PALETTE.items()}
+    for one, two in combinations(colours, 2):
+        assert np.linalg.norm(colours[one] - colours[two]) > 20, (one, two)
+
+
+def test_the_palette_follows_the_label_convention() -> None:
+    from cardiolearn.study import LABELS
+
+    assert {name: plots.STRUCTURES.index(name) + 1 for name in plots.PALETTE} == {
+        name: label for name, label in LABELS.items() if label
+    }
+
+
+def image() -> tuple[torch.Tensor, torch.Tensor]:
+    labels = torch.zeros(20, 30, dtype=torch.uint8)
+    labels[5:15, 8:18], labels[8:12, 11:15] = 2, 1
+    return torch.rand(20, 30), labels
+
+
+def test_overlay_is_in_millimetres_and_in_place() -> None:
+    import matplotlib.pyplot as plt
+
+    ax = plt.figure().subplots()
+    pixels, labels = image()
+    plots.overlay(ax, pixels, labels, spacing=(1.5, 2.0))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x (mm)", "y (mm)")
+    grey, tint = ax.get_images()
+    assert list(grey.get_extent()) == [-0.75, 44.25, 39.0, -1.0]
+    colours = tint.get_array()
+    assert np.allclose(colours[9, 12, :3], mpl.colors.to_rgb(plots.PALETTE["lv_cavity"]))
+    assert np.allclose(colours[6, 9, :3], mpl.colors.to_rgb(plots.PALETTE["myocardium"]))
+    assert colours[0, 0, 3] == 0
+    outline = ax.collections[1].get_paths()[0].vertices  # of the myocardium
+    assert outline[:, 0].min() == pytest.approx(7.5 * 1.5) and outline[:, 1].max() == pytest.approx(14.5 * 2.0)
+    plots.overlay(plt.figure().subplots(), np.zeros((4, 4)), np.full((4, 4), 3))  # flat image, one label everywhere
+
+
+def test_contact_sheet_has_a_panel_each_and_a_legend() -> None:
+    pixels, labels = image()
+    figure = plots.contact_sheet([pixels] * 5, [labels] * 5, [f"subject {i}" for i in range(5)])
+    assert [ax.get_title() for ax in figure.axes] == [*(f"subject {i}" for i in range(5)), "", "", ""]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["LV cavity", "LV myocardium"]
+    assert len(plots.contact_sheet([pixels]).axes) == 1
+
+
+def test_training_curve_draws_the_recorded_one_behind() -> None:
+    live = History([1, 2, 3], [1.0, 0.5, 0.4], {3: 0.6}, 1.0)
+    full = History(list(range(1, 101)), list(np.linspace(1, 0.1, 100)), {50: 0.7, 100: 0.9}, 60.0)
+    figure = plots.training_curve(live, full)
+    loss, score = figure.axes
+    assert [line.get_label() for line in loss.lines] == ["recorded (full training)", "this training"]
+    assert loss.get_xlabel() == "training step" and score.get_ylabel() == "validation Dice"
+    assert list(score.lines[0].get_ydata()) == [0.7, 0.9]
+    assert len(plots.training_curve(History([1], [0.0])).axes) == 1
+    assert plots._smooth([3.0] * 90).tolist() == pytest.approx([3.0] * 90)
+
+
+def test_agreement_shows_every_subject_and_the_unit() -> None:
+    import matplotlib.pyplot as plt
+
+    ax = plt.figure().subplots()
+    plots.agreement(ax, {"network": [0.9, 0.8], "observers": [0.7]}, quantity="Dice")
+    assert ax.get_ylabel() == "Dice" and [t.get_text() for t in ax.get_xticklabels()] == ["network", "observers"]
+    assert [len(line.get_xdata()) for line in ax.lines] == [2, 1]
+    plots.agreement(ax, {"network": [1.0]}, quantity="contour distance", unit="mm")
+    assert ax.get_ylabel() == "contour distance (mm)"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda ax: plots.overlay(ax, np.zeros((2, 3, 4))), "expected"),
+        (lambda ax: plots.overlay(ax, np.zeros((2, 3)), np.zeros((3, 2))), "do not lie"),
+        (lambda ax: plots.overlay(ax, np.zeros((2, 3)), np.full((2, 3), 6)), "label 6"),
+        (lambda ax: plots.contact_sheet([]), "at least one"),
+        (lambda ax: plots.contact_sheet([np.zeros((2, 2))], titles=["a", "b"]), "2 titles for 1 images"),
+        (lambda ax: plots.training_curve(History()), "no steps"),
+    ],
+)
+def test_bad_input_is_named(call: object, message: str) -> None:
+    import matplotlib.pyplot as plt
+
+    assert callable(call)
+    with pytest.raises(InputError, match=message):
+        call(plt.figure().subplots())
+
+
+def test_the_style_is_readable_from_the_back_row() -> None:
+    plots.use_style()
+    assert mpl.rcParams["font.size"] >= 12 and mpl.rcParams["figure.facecolor"] == "white"

@@ -98,7 +98,7 @@ def test_what_the_library_imports_is_declared() -> None:
     allowed = declared | {
         canonicalize_name(Requirement(line).name) for line in project()["optional-dependencies"]["cluster"]
     }
-    # Jupyter's own libraries come with jupyterlab and papermill by their contract
+    # Jupyter and the libraries it is made of come with jupyterlab, papermill and ipywidgets
     allowed |= {
         "ipython",
         "ipykernel",
@@ -108,6 +108,7 @@ def test_what_the_library_imports_is_declared() -> None:
         "jupyter-client",
         "traitlets",
         "psutil",
+        "jinja2",
         "markupsafe",
     }
     for path in SOURCES:

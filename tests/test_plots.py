@@ -47,7 +47,7 @@ def seen(colour: str, matrix: np.ndarray) -> np.ndarray:
 def test_structures_are_told_apart(eye: str) -> None:
     colours = {name: seen(colour, DEFICIENCIES[eye]) for name, colour in plots.PALETTE.items()}
     for one, two in combinations(colours, 2):
-        assert np.linalg.norm(colours[one] - colours[two]) > 20, (one, two)
+        assert np.linalg.norm(colours[one] - colours[two]) > 30, (one, two)
 
 
 def test_the_palette_follows_the_label_convention() -> None:
@@ -77,7 +77,7 @@ def test_overlay_is_in_millimetres_and_in_place() -> None:
     assert np.allclose(colours[9, 12, :3], mpl.colors.to_rgb(plots.PALETTE["lv_cavity"]))
     assert np.allclose(colours[6, 9, :3], mpl.colors.to_rgb(plots.PALETTE["myocardium"]))
     assert colours[0, 0, 3] == 0
-    outline = ax.collections[1].get_paths()[0].vertices  # of the myocardium
+    outline = ax.collections[0].get_paths()[0].vertices  # of the myocardium
     assert outline[:, 0].min() == pytest.approx(7.5 * 1.5) and outline[:, 1].max() == pytest.approx(14.5 * 2.0)
     plots.overlay(plt.figure().subplots(), np.zeros((4, 4)), np.full((4, 4), 3))  # flat image, one label everywhere
 

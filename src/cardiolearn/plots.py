@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from cardiolearn.checkpoint import History
 
-# From Okabe and Ito's colour-blind-safe set; neighbours in the heart also differ in lightness.
+# Ventricles from Okabe and Ito's colour-blind-safe set; the atria chosen to stay apart from them for every kind of eye.
 PALETTE = {
     "lv_cavity": "#D55E00",
     "myocardium": "#F0E442",
     "rv_cavity": "#56B4E9",
-    "left_atrium": "#009E73",
-    "right_atrium": "#CC79A7",
+    "left_atrium": "#7A4DFF",
+    "right_atrium": "#B0705A",
 }
 NAMES = {
     "lv_cavity": "LV cavity",
@@ -60,7 +60,7 @@ def overlay(
     labels: ArrayLike | None = None,
     *,
     spacing: tuple[float, float] | None = None,
-    alpha: float = 0.3,
+    alpha: float = 0.4,
     window: tuple[float, float] | None = None,
 ) -> None:
     r"""Draw a grey image (Y, X) with its labels (Y, X) tinted and outlined.
@@ -100,7 +100,7 @@ def _tint(
     ax.imshow(colours[labels.astype(int)], extent=extent, interpolation="nearest")
     rows = np.linspace(extent[3], extent[2], 2 * shape[0] + 1)[1::2]
     columns = np.linspace(extent[0], extent[1], 2 * shape[1] + 1)[1::2]
-    for label, name in enumerate(STRUCTURES, 1):
+    for label, name in reversed(list(enumerate(STRUCTURES, 1))):  # the cavity's outline above the wall's
         mask = labels == label
         if mask.any() and not mask.all() and min(shape) > 1:
             ax.contour(columns, rows, mask, levels=[0.5], colors=[PALETTE[name]], linewidths=1.4)
@@ -113,7 +113,9 @@ def structure_legend(figure: Figure, labels: ArrayLike) -> None:
     present = [name for k, name in enumerate(STRUCTURES, 1) if (np.asarray(labels) == k).any()]
     handles = [Patch(color=PALETTE[name], label=NAMES[name]) for name in present]
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=max(1, min(len(handles), int(figure.get_figwidth() / 2)))
+        )
 
 
 def contact_sheet(
@@ -172,9 +174,7 @@ def training_curve(history: History, recorded: History | None = None, *, score: 
         if validated and given.validation:
             points = sorted(given.validation.items())
             axes[0, 1].plot(*zip(*points, strict=True), color=colour, marker="o", label=name)
-    axes[0, 0].set(
-        xlabel="training step", ylabel="loss (smoothed)", yscale="log" if min(history.loss) > 0 else "linear"
-    )
+    axes[0, 0].set(xlabel="training step", ylabel="loss (smoothed)")
     axes[0, 0].legend()
     if validated:
         axes[0, 1].set(xlabel="training step", ylabel=score)

@@ -50,17 +50,14 @@ clean:  ## remove the environment and caches, keep runs
 .venv/runtime.stamp: EXTRAS := .
 .venv/dev.stamp: EXTRAS := .[dev]
 .venv/site.stamp: EXTRAS := .[site]
-.venv/%.stamp: pyproject.toml constraints.txt | .venv/pip
+.venv/%.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing $(EXTRAS) (some minutes the first time)"
 	@$(PIP) install --quiet -c constraints.txt -e "$(EXTRAS)"
 	@touch $@
 
-# Some systems ship python without ensurepip; their own pip then fills the environment. The pip that comes with
-# python 3.11 takes minutes to resolve the pins and then finds a conflict that is none: hence the pinned one first.
-.venv/pip:
+# Some systems ship python without ensurepip; their own pip then fills the environment.
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "cardiolearn needs Python >= 3.11, $(PYTHON) is $$($(PYTHON) --version 2>&1); try make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
-	  { $(PYTHON) -m venv --without-pip --clear .venv && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
-	@$(PIP) install --quiet --upgrade -c constraints.txt pip
-	@touch $@
+	  { $(PYTHON) -m venv --without-pip --clear .venv && $(PYTHON) -m pip --python $@ install --quiet pip; }

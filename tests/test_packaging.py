@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -74,6 +75,17 @@ def test_every_package_we_lead_to_is_pinned_at_the_version_tested_here() -> None
     for name in names:
         installed = Version(metadata.version(name)).public
         assert pinned[name].specifier.contains(installed), f"{name}: {installed} is installed, {pinned[name]} is pinned"
+
+
+def test_the_pins_install_on_the_oldest_python_we_promise() -> None:
+    oldest = re.fullmatch(r">=(3\.\d+)", project()["requires-python"])
+    assert oldest
+    for name in pins():
+        try:
+            python = metadata.metadata(name).get("Requires-Python")
+        except metadata.PackageNotFoundError:
+            continue
+        assert SpecifierSet(python or "").contains(oldest[1] + ".0"), f"{name} needs Python {python}"
 
 
 def test_pins_are_exact_and_cover_all_extras() -> None:

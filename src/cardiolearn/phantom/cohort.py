@@ -1,7 +1,7 @@
 r"""A synthetic cohort on disk, in the layout of real studies, so that notebooks read both alike.
 
 The label files hold the truth at each slice's mid-plane. What annotators would have drawn is not stored: it follows
-from the truth and the subject's seed, see :func:`annotations`.
+from the truth and the subject's seed, see :func:`drawings`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def write_cohort(
     return [open_study(folder / s.identity) for s in subjects]
 
 
-def annotations(study: Study, phase: str) -> dict[str, Image]:
+def drawings(study: Study, phase: str) -> dict[str, Image]:
     r"""Short-axis label maps `(Z, Y, X)` of a phase by annotator, on the image's grid.
 
     A phantom's are drawn by the three :data:`OBSERVERS`, each in a way of his own that is the same at every call. A

@@ -16,7 +16,7 @@ FLOORS = {
     0: "errors files home records ledger image nifti dicom study metrics surfaces statistics evaluation",
     1: "phantom",
     2: "networks forests registration quality checkpoint weights training",
-    3: "plots widgets claims experiment segmentation",
+    3: "plots widgets claims experiment segmentation live",
     4: "lab checks",
     5: "harness",
     6: "cli",

@@ -69,7 +69,7 @@ def kit(tmp_path: Path) -> Path:
     run = tmp_path / "runs" / "a"
     run.mkdir(parents=True)
     nbformat.write(executed(), run / "01_toy.ipynb")
-    interval = {"metric": "toy.ours", "estimate": 0.02, "low": 0.01, "high": 0.03, "text": 'ours "0.02"'}
+    interval = {"metric": "toy.ours", "estimate": 0.02, "low": 0.01, "high": 0.03, "text": 'ours "0.02" [0.01, 0.03]'}
     metric = {"mean": 0.94, "sd": 0.02, "n": 20, "ci95": [0.93, 0.95], "unit": "1", "notebook": "01_toy"}
     results = {
         "provenance": {"profile": "classroom", "seed": 0, "date": "2026-01-01", "data": "phantom", "commit": "abc"},
@@ -78,7 +78,7 @@ def kit(tmp_path: Path) -> Path:
             "02_bad": {"status": "failed", "seconds": 1.0, "peak_mb": None, "problems": ["cell [3]: <Error>"]},
         },
         "metrics": {"toy.ours": metric, "toy.count": metric | {"sd": None, "ci95": None, "recorded": True}},
-        "claims": {"toy.better": {"verdict": "shown", "evidence": "0.02 [0.01, 0.03]", "intervals": [interval]}},
+        "claims": {"toy.better": {"verdict": "shown", "evidence": "all of it", "intervals": [interval]}},
     }
     (run / "results.json").write_text(json.dumps(results))
     return tmp_path
@@ -90,7 +90,14 @@ def test_the_page_is_whole_and_says_the_right_thing_first(kit: Path) -> None:
     page = Page(text)
     assert "a phantom shows a mechanism, and not clinical performance" in page.words[0]
     said = " ".join(page.words)
-    order = ["ours <is> better & faster", "0.94 / 0.92", "0.02 [0.01, 0.03]", "01_toy: ok", "toy.count", "commit"]
+    order = [
+        "ours <is> better & faster",
+        "0.94 / 0.92",
+        'ours "0.02" [0.01, 0.03]',
+        "01_toy: ok",
+        "toy.count",
+        "commit",
+    ]
     assert [said.index(words) for words in order] == sorted(said.index(words) for words in order)
     assert "✔ shown" in said and "1.5 minutes, 800 MB" in said and "Problem: cell [3]: <Error>" in said
     assert "1 of 2 lessons" in said
@@ -118,7 +125,7 @@ def test_every_picture_has_words(kit: Path) -> None:
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
     assert len(pictures) == 3 and all(str(p["alt"]).strip() for p in pictures)
     drawings = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert [d["aria-label"] for d in drawings] == ['ours "0.02"']
+    assert [d["aria-label"] for d in drawings] == ['ours "0.02" [0.01, 0.03]']
 
 
 def test_the_interval_is_drawn_inside_its_region(kit: Path) -> None:

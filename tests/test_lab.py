@@ -87,7 +87,7 @@ def test_an_absent_device_is_named(kit: Path) -> None:
         lab.start("01_toy", **GOOD | {"device": "cuda"})
 
 
-def _study(folder: Path, **info: str) -> None:
+def _study(folder: Path, **info: Any) -> None:
     folder.parent.mkdir(exist_ok=True)
     image = Image(torch.rand(3, 8, 8), np.diag([1.5, 1.5, 8.0, 1.0]))
     write_study(folder, {"sa_ED": image}, {}, {"subject": folder.name, **info})
@@ -96,10 +96,10 @@ def _study(folder: Path, **info: str) -> None:
 def test_data_dir_says_whether_it_is_real(kit: Path, tmp_path: Path) -> None:
     _study(tmp_path / "data" / "a")
     assert lab.start("01_toy", **GOOD | {"data_dir": str(tmp_path / "data")}).data == "real"
-    _study(tmp_path / "made" / "a", source="phantom")
+    _study(tmp_path / "made" / "a", phantom=True)
     run = lab.start("01_toy", **GOOD | {"data_dir": tmp_path / "made"})
     assert run.data == "phantom" and run.data_dir == tmp_path / "made"
-    _study(tmp_path / "data" / "b", source="phantom")
+    _study(tmp_path / "data" / "b", phantom=True)
     with pytest.raises(InputError, match="phantom and real"):
         lab.start("01_toy", **GOOD | {"data_dir": tmp_path / "data"})
 

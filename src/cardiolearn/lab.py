@@ -139,10 +139,10 @@ def start(
 
 
 def _kind_of_data(folder: Path) -> str:
-    r"""Studies that the phantom wrote say so in their `info.toml` (`source = "phantom"`); all others are real."""
+    r"""Studies that the phantom wrote say so in their `info.toml` (`phantom = true`); all others are real."""
     from cardiolearn.study import find_studies
 
-    kinds = {"phantom" if study.info.get("source") == "phantom" else "real" for study in find_studies(folder)}
+    kinds = {"phantom" if study.info.get("phantom") else "real" for study in find_studies(folder)}
     if len(kinds) > 1:
         raise InputError(f"{folder}: holds phantom and real studies; a lesson measures one or the other")
     return kinds.pop()

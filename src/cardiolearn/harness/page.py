@@ -70,7 +70,8 @@ PAGE = """<!doctype html>
 {% for claim in claims %}<tr>
 <td>{{ claim.statement }}<small>{{ claim.where }}</small></td>
 <td>{{ claim.paper }}</td>
-<td>{% for picture in claim.intervals %}{{ picture }}{% endfor %}<small>{{ claim.evidence }}</small></td>
+<td>{% for picture in claim.intervals %}{{ picture.drawing }}<small>{{ picture.text }}</small>
+{% else %}{{ claim.evidence }}{% endfor %}</td>
 <td><span class="verdict {{ claim.side }}">{{ claim.mark }} {{ claim.verdict }}</span></td>
 </tr>
 {% endfor %}</tbody></table></div>

@@ -75,7 +75,7 @@ def _claim_row(claim: Claim, results: Results) -> dict[str, Any]:
         "where": f"{claim.section}; slide text, lines {claim.slide[0]}-{claim.slide[1]}",
         "paper": claim.paper,
         "evidence": row["evidence"],
-        "intervals": [_picture(claim.rule, interval) for interval in row.get("intervals", [])],
+        "intervals": [{"drawing": _picture(claim.rule, i), "text": i["text"]} for i in row.get("intervals", [])],
         "verdict": verdict,
         "side": "yes" if verdict in POSITIVE else "no" if verdict in NEGATIVE else "open",
         "mark": MARKS.get(verdict, "·"),

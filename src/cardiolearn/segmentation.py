@@ -66,7 +66,9 @@ def _stack(image: Image) -> _Stack:
     return _Stack(data.permute(*order).flip(flips), (spacing[second], spacing[first]), restore)
 
 
-def _window(slices: Tensor, pixel: tuple[float, float], centre: tuple[float, float], size: tuple[int, int], zoom: float) -> Tensor:
+def _window(
+    slices: Tensor, pixel: tuple[float, float], centre: tuple[float, float], size: tuple[int, int], zoom: float
+) -> Tensor:
     # Bilinear (N, 1, *size) window about `centre` (y, x in source pixels), pixels of PIXEL * zoom mm; zero outside.
     height, width = slices.shape[-2:]
     sy, sx = PIXEL * zoom / pixel[0], PIXEL * zoom / pixel[1]
@@ -77,7 +79,9 @@ def _window(slices: Tensor, pixel: tuple[float, float], centre: tuple[float, flo
     return F.grid_sample(slices[:, None], grid, mode="bilinear", align_corners=False)
 
 
-def _unwindow(values: Tensor, pixel: tuple[float, float], centre: tuple[float, float], shape: tuple[int, int], zoom: float) -> Tensor:
+def _unwindow(
+    values: Tensor, pixel: tuple[float, float], centre: tuple[float, float], shape: tuple[int, int], zoom: float
+) -> Tensor:
     # The inverse of `_window`: (N, C, h, w) back onto slices of `shape`, zero outside the window.
     size = values.shape[-2:]
     sy, sx = pixel[0] / (PIXEL * zoom), pixel[1] / (PIXEL * zoom)
@@ -144,7 +148,10 @@ def _look(network: nn.Module, stack: _Stack, flat: Tensor, zoom: float) -> _Plac
     heart = left * (parts == 1 + int(np.argmax(mass)))
     _, y, x = ndimage.center_of_mass(heart)
     area = np.quantile((heart > 0.5).sum((1, 2)), 0.8) * pixel**2  # a large, not the largest cross-section
-    centre = tuple(m + (c - (n - 1) / 2) * pixel / p for m, c, n, p in zip(middle, (y, x), (rows, columns), stack.pixel, strict=True))
+    centre = tuple(
+        m + (c - (n - 1) / 2) * pixel / p
+        for m, c, n, p in zip(middle, (y, x), (rows, columns), stack.pixel, strict=True)
+    )
     return _Place((centre[0], centre[1]), float(np.sqrt(area / np.pi)), float(mass.max()))
 
 

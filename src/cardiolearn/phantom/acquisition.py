@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from cardiolearn.image import Image
-from cardiolearn.phantom.heart import activation
+from cardiolearn.phantom.curves import activation
 from cardiolearn.phantom.mri import TEXTURE, Vendor, magnitude, signal_table, uniform
 from cardiolearn.phantom.scene import Scene
 
@@ -33,7 +33,9 @@ def frame_activations(n_frames: int) -> tuple[float, ...]:
     return tuple(activation(t / n_frames) for t in range(n_frames))
 
 
-def short_axis_affine(scene: Scene, vendor: Vendor, shape: tuple[int, int], generator: torch.Generator) -> tuple[np.ndarray, int, float]:
+def short_axis_affine(
+    scene: Scene, vendor: Vendor, shape: tuple[int, int], generator: torch.Generator
+) -> tuple[np.ndarray, int, float]:
     r"""Geometry of a stack a technician would plan: affine (x, y, z, 1) to RAS mm, number of slices, slice thickness (mm).
 
     The stack runs from one slice above the mitral plane to the apex, a few degrees off the true axis, the heart somewhat

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from cardiolearn.phantom.heart import Heart, Material, smoothstep
+from cardiolearn.phantom.curves import smoothstep
+from cardiolearn.phantom.heart import Heart, Material
 from cardiolearn.phantom.noise import Noise
 from cardiolearn.phantom.tissue import Tissue
 
@@ -37,10 +38,10 @@ def tube(points: torch.Tensor, path: list[tuple[float, float, float]], radii: li
     r"""Signed distance (mm) to a tube along straight pieces of `path`, with a radius at each of its corners."""
     best = torch.full(points.shape[:-1], math.inf)
     for start, end, r0, r1 in zip(path[:-1], path[1:], radii[:-1], radii[1:], strict=True):
-        a, b = torch.tensor(start), torch.tensor(end)
-        along = b - a
-        t = (((points - a) * along).sum(-1) / (along * along).sum()).clamp(0.0, 1.0)
-        best = torch.minimum(best, (points - a - t[..., None] * along).norm(dim=-1) - (r0 + t * (r1 - r0)))
+        a, along = torch.tensor(start), torch.tensor(end) - torch.tensor(start)
+        from_a = points - a
+        t = (from_a @ along / along.dot(along)).clamp_(0.0, 1.0)
+        best = torch.minimum(best, (from_a - t[..., None] * along).square().sum(-1).sqrt() - (r0 + t * (r1 - r0)))
     return best
 
 
@@ -85,62 +86,86 @@ class Anatomy:
         tissue = torch.zeros(points.shape[:-1], dtype=torch.uint8)
         label = torch.zeros_like(tissue)
         above = points - torch.tensor([0.0, 0.0, (1.0 - self.heart.stretch(a)) * self.heart.height])
-        outside = self._above_the_valves(tissue, label, above, m, a)
+        outside = torch.full_like(m.depth, 1e3)
+        high = (above[..., 2] < 45.0).nonzero(as_tuple=True)  # atria and vessels reach no further down
+        tissue[high], label[high], outside[high] = self._above_the_valves(above[high], m.depth[high] < 0.0, a)
         outside = _smooth_minimum(outside, self._right(tissue, label, points, m, a), self._groove)
         outside = _smooth_minimum(outside, self._left(tissue, label, points, m, a), self._groove)
         self._cover(tissue, points, outside)
         return HeartMap(tissue, label, outside)
 
-    def _left(self, tissue: torch.Tensor, label: torch.Tensor, points: torch.Tensor, m: Material, a: float) -> torch.Tensor:
+    def _left(
+        self, tissue: torch.Tensor, label: torch.Tensor, points: torch.Tensor, m: Material, a: float
+    ) -> torch.Tensor:
         body = (m.depth >= 0.0) & (m.depth < self.heart.height)
         cavity = body & (m.rho_now < m.endo_now)
         wall = body & ~cavity & (m.rho_now < m.epi_now)
         tissue[wall], label[wall] = int(Tissue.MYOCARDIUM), MYOCARDIUM
-        tissue[cavity], label[cavity] = int(Tissue.LV_BLOOD), LV_CAVITY
-        tissue[cavity & self._inside_cavity_muscle(points, m, a)] = int(Tissue.TRABECULA)
+        label[cavity] = LV_CAVITY
+        muscle = self._inside_cavity_muscle(m.rho_now[cavity], m.theta[cavity], m.depth[cavity], m.endo_now[cavity], a)
+        tissue[cavity] = torch.where(muscle, int(Tissue.TRABECULA), int(Tissue.LV_BLOOD)).to(torch.uint8)
         beyond = torch.maximum(m.depth - self.heart.height, -m.depth)
         return torch.maximum(m.rho_now - m.epi_now, beyond)
 
-    def _inside_cavity_muscle(self, points: torch.Tensor, m: Material, a: float) -> torch.Tensor:
+    def _inside_cavity_muscle(
+        self, rho: torch.Tensor, theta: torch.Tensor, depth: torch.Tensor, endo: torch.Tensor, a: float
+    ) -> torch.Tensor:
         # Trabeculae: a ragged inner lining, thicker to the apex. Papillary muscles: two columns that keep their cross-section.
-        s = m.depth / self.heart.length
-        ratio = m.rho_now / m.endo_now.clamp_min(1e-3)
-        ragged = self.noise.at(torch.stack((torch.cos(m.theta) * 9, torch.sin(m.theta) * 9, m.depth * 0.35), -1), 2.2)
+        s = depth / self.heart.length
+        ratio = rho / endo.clamp_min(1e-3)
+        ragged = self.noise.at(torch.stack((torch.cos(theta) * 9, torch.sin(theta) * 9, depth * 0.35), -1), 2.2)
         crowd = 1.0 + 0.8 * a  # the same muscle in a smaller cavity
         lining = self._trabeculation * crowd * (0.2 + 1.1 * smoothstep((s - 0.25) / 0.6)) * (ragged + 0.1)
         muscle = ratio > 1.0 - lining
         for angle, place, radius, middle in self._papillary:
             taper = (1.0 - ((s - middle - 0.1 * a) / 0.27) ** 2).clamp_min(0.0).sqrt()
-            away = (m.rho_now - place * m.endo_now) ** 2 + m.rho_now**2 * (2 - 2 * torch.cos(m.theta - angle)) * place
+            away = (rho - place * endo) ** 2 + rho**2 * (2 - 2 * torch.cos(theta - angle)) * place
             muscle |= away < (radius * taper) ** 2
         return muscle & (s > 0.12)
 
-    def _right(self, tissue: torch.Tensor, label: torch.Tensor, points: torch.Tensor, m: Material, a: float) -> torch.Tensor:
+    def _right(
+        self, tissue: torch.Tensor, label: torch.Tensor, points: torch.Tensor, m: Material, a: float
+    ) -> torch.Tensor:
         heart = self.heart
         inner = heart.base_radius(m.depth, m.epi_now)
-        outer = heart.rv_outer(m.depth, m.theta, inner, a)
-        # The wall is as thick across a slanted free wall as across a radial one: look a little to both sides as well.
-        turn = heart.rv_wall / outer
-        around = [heart.rv_outer(m.depth + dz, m.theta + sign * turn, inner, a) for sign, dz in ((-1, 0.0), (1, 0.0), (0, 2.5))]
-        shell = torch.stack([outer, *around]).amax(0) + heart.rv_wall * (0.6 + 0.4 * (1 - a)) / heart.stretch(a)
+        outer, shell = self._right_walls(m, inner, a)
         has_rv = (outer - inner) > 0.3
         span = (m.depth > -heart._outflow) & (m.depth < heart.height)
         cavity = span & has_rv & (m.rho_now >= inner) & (m.rho_now < outer)
         near = span & (shell - inner > heart.rv_wall * 1.6) & (m.rho_now >= inner) & (m.rho_now < shell)
         wall = near & ~cavity
         tissue[wall] = int(Tissue.RV_WALL)
-        tissue[cavity], label[cavity] = int(Tissue.RV_BLOOD), RV_CAVITY
-        ragged = self.noise.at(points, 4.5, 5.0)
-        s = (m.depth / heart.length).clamp(0.0, 1.0)
-        lining = self._rv_trabeculation * (0.3 + 1.2 * s) * (ragged - 0.1)
-        bundles = (self.noise.at(points, 7.0, 11.0).abs() < self._bundles) & (s > 0.15)
-        tissue[cavity & ((outer - m.rho_now < lining) | bundles)] = int(Tissue.TRABECULA)
+        label[cavity] = RV_CAVITY
+        here, s = points[cavity], (m.depth[cavity] / heart.length).clamp(0.0, 1.0)
+        lining = self._rv_trabeculation * (0.3 + 1.2 * s) * (self.noise.at(here, 4.5, 5.0) - 0.1)
+        bundles = (self.noise.at(here, 7.0, 11.0).abs() < self._bundles) & (s > 0.15)
+        muscle = ((outer - m.rho_now)[cavity] < lining) | bundles
+        tissue[cavity] = torch.where(muscle, int(Tissue.TRABECULA), int(Tissue.RV_BLOOD)).to(torch.uint8)
         far = torch.where(shell - inner > 2.0, m.rho_now - shell, torch.full_like(shell, 1e3))
         return torch.maximum(far, torch.maximum(m.depth - heart.height, -heart._outflow - m.depth))
 
+    def _right_walls(self, m: Material, inner: torch.Tensor, a: float) -> tuple[torch.Tensor, torch.Tensor]:
+        # In- and outside of the RV's free wall as radii; only the septal side is worked out, elsewhere both hug the LV.
+        heart = self.heart
+        thickness = heart.rv_wall * (0.6 + 0.4 * (1 - a)) / heart.stretch(a)
+        outer, shell = inner.clone(), inner + thickness
+        side = (heart.septal_angle(m.theta) > 0.0) | (inner < 15.0)
+        depth, theta, epi = m.depth[side], m.theta[side], inner[side]
+        near = heart.rv_outer(depth, theta, epi, a)
+        # The wall is as thick across a slanted free wall as across a radial one: look a little to both sides as well.
+        turn = heart.rv_wall / near
+        around = [
+            heart.rv_outer(depth + dz, theta + sign * turn, epi, a) for sign, dz in ((-1, 0.0), (1, 0.0), (0, 2.5))
+        ]
+        outer[side], shell[side] = near, torch.stack([near, *around]).amax(0) + thickness
+        return outer, shell
+
     def _above_the_valves(
-        self, tissue: torch.Tensor, label: torch.Tensor, points: torch.Tensor, m: Material, a: float
-    ) -> torch.Tensor:
+        self, points: torch.Tensor, base: torch.Tensor, a: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        # Tissue, label and distance of atria and great vessels; `base` says which points lie above the mitral plane.
+        tissue = torch.zeros(len(points), dtype=torch.uint8)
+        label = torch.zeros_like(tissue)
         grow = 1.0 + 0.10 * a  # atria fill while the ventricles empty
         lean, r, p = self._aorta_lean, self._aorta, self._artery
         out = -self.heart._outflow
@@ -152,12 +177,13 @@ class Anatomy:
         aorta = tube(points, root, [r, r * 1.15, r * 1.1, r])
         trunk = [(6.0, 36.0, out + 4.0), (12.0, 26.0, out - 14.0), (14.0, 4.0, out - 34.0), (2.0, -25.0, out - 42.0)]
         artery = tube(points, trunk, [p, p * 1.1, p, 0.8 * p])
-        right_artery = tube(points, [trunk[2], (-20.0, -22.0, out - 42.0), (-60.0, -30.0, out - 40.0)], [0.8 * p, 0.7 * p, 0.6 * p])
+        right_artery = tube(
+            points, [trunk[2], (-20.0, -22.0, out - 42.0), (-60.0, -30.0, out - 40.0)], [0.8 * p, 0.7 * p, 0.6 * p]
+        )
         artery = torch.minimum(artery, right_artery)
         veins = tube(points, [(20.0, -20.0, -42.0), (45.0, -30.0, -52.0), (70.0, -36.0, -60.0)], [9.0, 6.0, 4.0])
         veins = torch.minimum(veins, tube(points, [(-10.0, -26.0, -40.0), (-45.0, -48.0, -48.0)], [8.0, 5.0]))
         appendage = tube(points, [(24.0, 8.0, -18.0), (30.0, 24.0, -14.0)], [8.0, 5.0])
-        base = (m.depth < 0.0)
         for distance, wall, code, name in (
             (torch.minimum(la, appendage), 2.0, Tissue.LA_BLOOD, LEFT_ATRIUM),
             (veins, 1.0, Tissue.VEIN, 0),
@@ -170,16 +196,13 @@ class Anatomy:
             label[shell] = 0
             lumen = shell & (distance < 0.0)
             tissue[lumen], label[lumen] = int(code), name
-        # In front of the mitral plane the ring between atrium and ventricle is thin; the fat of the groove fills the rest.
-        everything = torch.stack([la, ra - 2.0, artery, aorta, veins]).amin(0) - 2.0
-        return everything
+        return tissue, label, torch.stack([la, ra - 2.0, artery, aorta, veins]).amin(0) - 2.0
 
     def _cover(self, tissue: torch.Tensor, points: torch.Tensor, outside: torch.Tensor) -> None:
-        empty = tissue == 0
-        thickness = (self._fat + (1.0 + self._fat) * self.noise.at(points, 26.0, 3.0)).clamp_min(0.0)
-        layer = empty & (outside < thickness)
-        tissue[layer] = int(Tissue.EPICARDIAL_FAT)
-        fluid = empty & ~layer & (outside < thickness + self.effusion)
-        tissue[fluid] = int(Tissue.EFFUSION)
-        sac = empty & ~layer & ~fluid & (outside < thickness + self.effusion + 1.4)
-        tissue[sac] = int(Tissue.PERICARDIUM)
+        # What hugs the heart and is not yet anything: fat of varying thickness, perhaps fluid, then the sac.
+        near = ((tissue == 0) & (outside < 40.0)).nonzero(as_tuple=True)
+        thickness = (self._fat + (1.0 + self._fat) * self.noise.at(points[near], 26.0, 3.0)).clamp_min(0.0)
+        beyond = outside[near] - thickness
+        layers = torch.where(beyond < self.effusion + 1.4, int(Tissue.PERICARDIUM), 0)
+        layers = torch.where(beyond < self.effusion, int(Tissue.EFFUSION), layers)
+        tissue[near] = torch.where(beyond < 0.0, int(Tissue.EPICARDIAL_FAT), layers).to(torch.uint8)

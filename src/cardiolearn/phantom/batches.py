@@ -58,7 +58,10 @@ def draw_slices(index: int, cohort: Cohort = "train", seed: int = 0) -> SliceMap
     tilt = 0.09 * torch.randn((n, 2), generator=g)
     grid = (torch.arange(SIZE) - (SIZE - 1) / 2) * PIXEL
     y, x = torch.meshgrid(-grid, grid, indexing="ij")
-    z = torch.tensor(SUB_SLICES)[None, :, None, None] + (tilt[:, 0, None, None] * x + tilt[:, 1, None, None] * y)[:, None]
+    z = (
+        torch.tensor(SUB_SLICES)[None, :, None, None]
+        + (tilt[:, 0, None, None] * x + tilt[:, 1, None, None] * y)[:, None]
+    )
     points = torch.stack((x.expand_as(z), y.expand_as(z), z), -1) + centre[:, None, None, None]
     found = scene.at(points @ scene.frame.T + scene.origin, a)
     truth = found.label[:, SUB_SLICES.index(0.0)]
@@ -150,5 +153,9 @@ def render_batch(
     image = magnitude(mixed[:, 0], mixed[:, 1], mixed[:, 2], vendor, generator)
     seen = _field_of_view(image, generator)
     image = image * seen
-    image = normalise_batch(image, uniform(n, (0.0, 0.03), generator), 1.0 - torch.exp(uniform(n, (math.log(0.001), math.log(0.08)), generator)))
+    image = normalise_batch(
+        image,
+        uniform(n, (0.0, 0.03), generator),
+        1.0 - torch.exp(uniform(n, (math.log(0.001), math.log(0.08)), generator)),
+    )
     return image[:, None], torch.where((label > 3) | ~seen, 0, label)

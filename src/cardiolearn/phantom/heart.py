@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 import torch
 
+from cardiolearn.phantom.curves import smoothstep
 from cardiolearn.phantom.subject import Subject
 
 WALL_DENSITY = 1.05  # g/mL
@@ -42,23 +43,6 @@ class Material:
     rho_now: torch.Tensor
     endo_now: torch.Tensor
     epi_now: torch.Tensor
-
-
-def smoothstep(x: torch.Tensor) -> torch.Tensor:
-    r"""Cubic step from 0 at `x <= 0` to 1 at `x >= 1`."""
-    x = x.clamp(0.0, 1.0)
-    return x * x * (3.0 - 2.0 * x)
-
-
-def activation(phase: float, systole: float = 0.36) -> float:
-    r"""How far contraction has gone at `phase` of the cycle (0 = end-diastole): 1 at end-systole, then rapid filling,
-    diastasis and the atrial kick. `systole` is the phase of end-systole."""
-    phase = phase % 1.0
-    if phase <= systole:
-        return 0.5 - 0.5 * math.cos(math.pi * phase / systole)
-    early = 0.5 + 0.5 * math.cos(math.pi * min((phase - systole) / (0.62 - systole + 0.1), 1.0))
-    kick = 0.5 + 0.5 * math.cos(math.pi * min(max((phase - 0.82) / 0.18, 0.0), 1.0))
-    return 0.8 * early + 0.2 * kick
 
 
 class Heart:
@@ -125,7 +109,9 @@ class Heart:
         s = depth / self.length
         radius = self._radius * self._profile(s, self._waist) * self._ring(theta, self._ovals)
         if self._bulge[0]:
-            radius = radius * (1 + self._bulge[0] * smoothstep((s - 0.4) / 0.3) * torch.cos(theta - self._bulge[1]).clamp_min(0))
+            radius = radius * (
+                1 + self._bulge[0] * smoothstep((s - 0.4) / 0.3) * torch.cos(theta - self._bulge[1]).clamp_min(0)
+            )
         return radius
 
     def epi_radius(self, depth: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
@@ -228,6 +214,12 @@ class Heart:
         out_now = self._outflow_depth * (1.0 - 0.32 * a)
         deep = (reach_now * (1.0 - above) + out_now * above) * taper * top
         return epi_now + deep * shape
+
+    def septal_angle(self, theta: torch.Tensor) -> torch.Tensor:
+        r"""How far (rad) an angle lies within the sector that can hold RV, with a margin; negative on the lateral side."""
+        first, last = min(72.0 * _DEGREE, self._insertion[0]), max(150.0 * _DEGREE, self._insertion[1])
+        turned = theta % (2.0 * math.pi)
+        return torch.minimum(turned - first, last - turned) + 0.35
 
     def base_radius(self, depth: torch.Tensor, epi_now: torch.Tensor) -> torch.Tensor:
         r"""Inner radius of the RV (mm): the septum below the mitral plane, drawn in beside the aortic root above it."""

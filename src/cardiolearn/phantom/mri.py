@@ -58,7 +58,15 @@ ANY_VENDOR = Vendor(
 _BLOOD = (Tissue.LV_BLOOD, Tissue.RV_BLOOD, Tissue.LA_BLOOD, Tissue.RA_BLOOD, Tissue.ARTERY, Tissue.VEIN)
 _RIGHT = (Tissue.RV_BLOOD, Tissue.RA_BLOOD, Tissue.VEIN)
 _HEART_MUSCLE = (Tissue.MYOCARDIUM, Tissue.RV_WALL, Tissue.ATRIAL_WALL, Tissue.TRABECULA)
-_FREE = (Tissue.STOMACH_FLUID, Tissue.STOMACH_FOOD, Tissue.SPLEEN, Tissue.LIVER, Tissue.MARROW, Tissue.LUNG, Tissue.KIDNEY)
+_FREE = (
+    Tissue.STOMACH_FLUID,
+    Tissue.STOMACH_FOOD,
+    Tissue.SPLEEN,
+    Tissue.LIVER,
+    Tissue.MARROW,
+    Tissue.LUNG,
+    Tissue.KIDNEY,
+)
 
 
 def _texture_table() -> torch.Tensor:
@@ -66,7 +74,13 @@ def _texture_table() -> torch.Tensor:
     table = torch.full((N_TISSUES,), 0.05)
     for t in _BLOOD:
         table[t] = 0.11
-    for t, v in ((Tissue.LUNG, 0.5), (Tissue.STOMACH_FOOD, 0.25), (Tissue.MUSCLE, 0.12), (Tissue.MARROW, 0.12), (Tissue.RV_BLOOD, 0.14)):
+    for t, v in (
+        (Tissue.LUNG, 0.5),
+        (Tissue.STOMACH_FOOD, 0.25),
+        (Tissue.MUSCLE, 0.12),
+        (Tissue.MARROW, 0.12),
+        (Tissue.RV_BLOOD, 0.14),
+    ):
         table[t] = v
     return table
 
@@ -171,7 +185,11 @@ def magnitude(
     water, fat = blur(water * mottle, sigma), blur(fat * (0.5 + 0.5 * mottle), sigma)
     phase = math.pi * uniform(m, vendor.fat_phase, generator)[scans, None, None]
     image = (water**2 + fat**2 + 2.0 * water * fat * torch.cos(phase)).clamp_min(0.0).sqrt()
-    image = image * _band(n, shape, scans, generator) * coil_bias(m, shape, uniform(m, vendor.bias, generator), generator)[scans]
+    image = (
+        image
+        * _band(n, shape, scans, generator)
+        * coil_bias(m, shape, uniform(m, vendor.bias, generator), generator)[scans]
+    )
     level = uniform(m, vendor.noise, generator)[scans, None, None]
     noise = [blur(torch.randn((n, *shape), generator=generator), 0.6 * sigma) for _ in range(2)]
     image = ((image + level * noise[0] * 1.3) ** 2 + (level * noise[1] * 1.3) ** 2).sqrt()

@@ -12,7 +12,6 @@ from cardiolearn.phantom.heart import Heart
 from cardiolearn.phantom.subject import Subject
 from cardiolearn.phantom.thorax import Thorax
 
-
 PIECE = 40_000  # points at a time: the intermediate arrays stay in the processor's cache
 
 

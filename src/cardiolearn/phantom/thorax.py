@@ -12,7 +12,7 @@ import math
 import torch
 
 from cardiolearn.phantom.anatomy import tube
-from cardiolearn.phantom.heart import smoothstep
+from cardiolearn.phantom.curves import smoothstep
 from cardiolearn.phantom.noise import Noise
 from cardiolearn.phantom.subject import Subject
 from cardiolearn.phantom.tissue import Tissue
@@ -55,11 +55,15 @@ class Thorax:
         hx, hy, hz = self._centre
         self._dome = (hz - 27.0 + 7 * u[21], hz - 6.0 + 14 * u[22], hz - 14.0 + 14 * u[23])  # under heart, right, left
         self._liver_edge = hx - 22.0 + 35.0 * u[24]  # how far the left lobe reaches
-        self._stomach = ((hx - 20.0 + 22 * u[25], hy - 20.0 + 25 * u[26], hz - 62.0 + 18 * u[27]),
-                         (38.0 + 12 * u[28], 34.0 + 12 * u[29], 36.0 + 10 * u[30]))
+        self._stomach = (
+            (hx - 20.0 + 22 * u[25], hy - 20.0 + 25 * u[26], hz - 62.0 + 18 * u[27]),
+            (38.0 + 12 * u[28], 34.0 + 12 * u[29], 36.0 + 10 * u[30]),
+        )
         self._fundus = ((hx - 42.0 + 12 * u[31], hy - 62.0 + 12 * u[32], hz - 46.0 + 14 * u[33]), 30.0 + 9 * u[34])
-        self._spleen = ((hx - 62.0 + 12 * u[35], hy - 78.0 + 14 * u[36], hz - 56.0 + 16 * u[37]),
-                        (25.0 + 6 * u[38], 42.0 + 10 * u[39], 40.0 + 8 * u[40]))
+        self._spleen = (
+            (hx - 62.0 + 12 * u[35], hy - 78.0 + 14 * u[36], hz - 56.0 + 16 * u[37]),
+            (25.0 + 6 * u[38], 42.0 + 10 * u[39], 40.0 + 8 * u[40]),
+        )
         self._content = u[41]  # gas, fluid or food in the stomach
         self._level = u[42]
         self._colon = ((hx - 48.0 + 20 * u[43], hy + 14.0 + 16 * u[44], hz - 70.0 + 18 * u[45]), 20.0 + 6 * u[46])
@@ -72,16 +76,16 @@ class Thorax:
         x, y, z = points.unbind(-1)
         wobble = self.noise.at(points, 45.0, 2.0)
         rim = self._rim(x, y, z) + 2.5 * wobble
-        tissue = torch.full(points.shape[:-1], int(Tissue.OUTER_AIR), dtype=torch.uint8)
-        self._wall(tissue, points, rim)
         inside = rim < 0.0
         floor = self._diaphragm(x, y) + 4.0 * wobble
-        chest = inside & (z > floor)
-        self._lungs(tissue, points, chest, outside)
-        belly = inside & (z <= floor)
-        self._abdomen(tissue, points, belly, z - floor)
-        skin = inside & ((z - floor).abs() < 1.6) & (outside > 1.0)
-        tissue[skin] = int(Tissue.MUSCLE)  # the diaphragm itself
+        tissue = torch.full(points.shape[:-1], int(Tissue.OUTER_AIR), dtype=torch.uint8)
+        # Each region is drawn on its own points alone: most of a picture is one thing.
+        wall, chest, belly = ~inside & (rim < 120.0), inside & (z > floor), inside & (z <= floor)
+        tissue[wall] = self._wall(points[wall], rim[wall])
+        tissue[chest] = self._lungs(points[chest], outside[chest])
+        tissue[belly] = self._abdomen(points[belly], (z - floor)[belly])
+        diaphragm = inside & ((z - floor).abs() < 1.6) & (outside > 1.0)
+        tissue[diaphragm] = int(Tissue.MUSCLE)
         self._vessels(tissue, points, inside)
         self._backbone(tissue, points)
         return tissue
@@ -95,11 +99,14 @@ class Thorax:
         q = ((x / wide).abs() ** 2.5 + (y / scale).abs() ** 2.5) ** (1 / 2.5)
         return (q - 1.0) * scale
 
-    def _wall(self, tissue: torch.Tensor, points: torch.Tensor, rim: torch.Tensor) -> None:
+    def _wall(self, points: torch.Tensor, rim: torch.Tensor) -> torch.Tensor:
         x, y, z = points.unbind(-1)
+        tissue = torch.full_like(rim, int(Tissue.OUTER_AIR), dtype=torch.uint8)
         angle = torch.atan2(y, x)
         breast = self._breast * torch.exp(-(((x.abs() - 75.0) / 45.0) ** 2) - ((z + 25.0) / 55.0) ** 2) * (y > 0)
-        muscle = self._muscle * (1.0 + 0.9 * torch.exp(-(((angle + math.pi / 2) / 0.5) ** 2)))  # the back's long muscles
+        muscle = self._muscle * (
+            1.0 + 0.9 * torch.exp(-(((angle + math.pi / 2) / 0.5) ** 2))
+        )  # the back's long muscles
         fat = self._fat * (1.0 + 0.25 * self.noise.at(points, 60.0, 7.0)) * (0.7 + 0.5 * (y < 0)) + breast
         wall, layer = rim < muscle, rim < muscle + fat
         tissue[rim < muscle + fat + 2.0] = int(Tissue.SKIN)
@@ -118,6 +125,7 @@ class Thorax:
         sternum = wall & (x.abs() < 17.0) & (y > 0) & (rim < 11.0) & (z > self._centre[2] - 55.0)
         tissue[sternum] = int(Tissue.CORTICAL_BONE)
         tissue[sternum & (x.abs() < 15.0) & ((rim - 5.5).abs() < 4.0)] = int(Tissue.MARROW)
+        return tissue
 
     def _diaphragm(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         hx, hy, _ = self._centre
@@ -127,37 +135,48 @@ class Thorax:
         top = under * (1 - blend_right) * (1 - blend_left) + right * blend_right + left * blend_left * (1 - blend_right)
         return top - fall - 0.004 * (x - hx - 80.0).clamp_min(0.0) ** 2 - 0.004 * (hx - 70.0 - x).clamp_min(0.0) ** 2
 
-    def _lungs(self, tissue: torch.Tensor, points: torch.Tensor, chest: torch.Tensor, outside: torch.Tensor) -> None:
+    def _lungs(self, points: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
         x, y, z = points.unbind(-1)
-        tissue[chest] = int(Tissue.LUNG)
+        tissue = torch.full_like(outside, int(Tissue.LUNG), dtype=torch.uint8)
         hilum = torch.exp(-(((x.abs() - 45.0) / 45.0) ** 2) - ((y + 15.0) / 50.0) ** 2 - ((z - 20.0) / 70.0) ** 2)
-        branch = (self.noise.at(points, 12.0, 9.0).abs() + self.noise.at(points, 13.0, 13.0).abs()) < 0.08 + 0.30 * hilum
-        tissue[chest & branch] = int(Tissue.LUNG_VESSEL)
+        branch = (
+            self.noise.at(points, 12.0, 9.0).abs() + self.noise.at(points, 13.0, 13.0).abs()
+        ) < 0.08 + 0.30 * hilum
+        tissue[branch] = int(Tissue.LUNG_VESSEL)
         half = self._mediastinum * (0.55 + 0.45 * smoothstep(-(y + 5.0) / 40.0)) + 10.0 * smoothstep((z - 30.0) / 40.0)
-        middle = (x - 0.15 * self._centre[0] + 7.0 * self.noise.at(points, 50.0, 12.0)).abs() < half * (0.5 + 0.5 * smoothstep((40.0 - y) / 60.0))
+        middle = (x - 0.15 * self._centre[0] + 7.0 * self.noise.at(points, 50.0, 12.0)).abs() < half * (
+            0.5 + 0.5 * smoothstep((40.0 - y) / 60.0)
+        )
         front = (outside < 3.0 + self._anterior_fat) & (y > self._centre[1] + 5.0)
-        tissue[chest & (middle | front)] = int(Tissue.MEDIASTINAL_FAT)
+        tissue[middle | front] = int(Tissue.MEDIASTINAL_FAT)
+        return tissue
 
-    def _abdomen(self, tissue: torch.Tensor, points: torch.Tensor, belly: torch.Tensor, below: torch.Tensor) -> None:
-        x, y, z = points.unbind(-1)
-        tissue[belly] = int(Tissue.VISCERAL_FAT)
-        liver = belly & (x > self._liver_edge + 0.35 * (self._dome[0] - z) + 8.0 * self.noise.at(points, 25.0, 6.0))
+    def _abdomen(self, points: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
+        x, _, z = points.unbind(-1)
+        tissue = torch.full_like(x, int(Tissue.VISCERAL_FAT), dtype=torch.uint8)
+        liver = x > self._liver_edge + 0.35 * (self._dome[0] - z) + 8.0 * self.noise.at(points, 25.0, 6.0)
         tissue[liver] = int(Tissue.LIVER)
-        near = (self.noise.at(points, 20.0, 14.0).abs() + self.noise.at(points, 22.0, 17.0).abs()) < 0.012 * self._vessel
+        near = (
+            self.noise.at(points, 20.0, 14.0).abs() + self.noise.at(points, 22.0, 17.0).abs()
+        ) < 0.012 * self._vessel
         tissue[liver & near & (below < -8.0)] = int(Tissue.LIVER_VESSEL)
-        self._organ(tissue, points, belly, *self._kidney, Tissue.KIDNEY)
-        self._organ(tissue, points, belly, *self._spleen, Tissue.SPLEEN)
-        colon = (points - torch.tensor(self._colon[0])).norm(dim=-1) - self._colon[1] + 3.0 * self.noise.at(points, 18.0, 8.0)
-        tissue[belly & ~liver & (colon < 2.0)] = int(Tissue.STOMACH_WALL)
-        tissue[belly & ~liver & (colon < 0.0)] = int(Tissue.BOWEL_GAS if self._level > -0.2 else Tissue.STOMACH_FOOD)
-        self._fill_stomach(tissue, points, belly & ~liver)
+        tissue[self._organ(points, *self._kidney)] = int(Tissue.KIDNEY)
+        tissue[self._organ(points, *self._spleen)] = int(Tissue.SPLEEN)
+        colon = (
+            (points - torch.tensor(self._colon[0])).norm(dim=-1)
+            - self._colon[1]
+            + 3.0 * self.noise.at(points, 18.0, 8.0)
+        )
+        tissue[~liver & (colon < 2.0)] = int(Tissue.STOMACH_WALL)
+        tissue[~liver & (colon < 0.0)] = int(Tissue.BOWEL_GAS if self._level > -0.2 else Tissue.STOMACH_FOOD)
+        self._fill_stomach(tissue, points, ~liver)
+        return tissue
 
-    def _organ(
-        self, tissue: torch.Tensor, points: torch.Tensor, where: torch.Tensor,
-        centre: tuple[float, ...], radii: tuple[float, ...], code: Tissue,
-    ) -> None:  # fmt: skip
-        q = ((points - torch.tensor(centre)) / torch.tensor(radii)).norm(dim=-1) + 0.06 * self.noise.at(points, 24.0, 5.0)
-        tissue[where & (q < 1.0)] = int(code)
+    def _organ(self, points: torch.Tensor, centre: tuple[float, ...], radii: tuple[float, ...]) -> torch.Tensor:
+        q = ((points - torch.tensor(centre)) / torch.tensor(radii)).norm(dim=-1) + 0.06 * self.noise.at(
+            points, 24.0, 5.0
+        )
+        return q < 1.0
 
     def _fill_stomach(self, tissue: torch.Tensor, points: torch.Tensor, where: torch.Tensor) -> None:
         centre, radii = self._stomach
@@ -167,8 +186,7 @@ class Thorax:
         tissue[where & (distance < 3.5)] = int(Tissue.STOMACH_WALL)
         hollow = where & (distance < 0.0)
         gas = points[..., 1] > centre[1] + 25.0 * self._level  # gas rises to the front of a patient lying on the back
-        liquid = Tissue.STOMACH_FLUID if self._content > 0.1 else Tissue.STOMACH_FOOD
-        tissue[hollow] = int(liquid)
+        tissue[hollow] = int(Tissue.STOMACH_FLUID if self._content > 0.1 else Tissue.STOMACH_FOOD)
         if self._content > -0.6:
             tissue[hollow & gas] = int(Tissue.BOWEL_GAS)
 
@@ -185,7 +203,9 @@ class Thorax:
                 here = here & (z < self._centre[2] + 8.0)
             tissue[here] = int(Tissue.VESSEL_WALL)
             tissue[here & (away < 0.0)] = int(code)
-        upper = tube(points, [(self._cava[0][0], self._cava[0][1] + 8.0, self._centre[2] + 30.0), (28.0, 5.0, 140.0)], [9.0, 9.0])
+        upper = tube(
+            points, [(self._cava[0][0], self._cava[0][1] + 8.0, self._centre[2] + 30.0), (28.0, 5.0, 140.0)], [9.0, 9.0]
+        )
         tissue[inside & (upper < 0.0)] = int(Tissue.VEIN)
 
     def _backbone(self, tissue: torch.Tensor, points: torch.Tensor) -> None:

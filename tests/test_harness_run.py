@@ -2,7 +2,9 @@ r"""Notebooks that papermill alone lets pass must fail here; each is built small
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from cardiolearn.errors import InputError
-from cardiolearn.harness.execute import WIDGET_MIME, Job, execute, judge_executed, parameter_problems
+from cardiolearn.harness import run
+from cardiolearn.harness.execute import WIDGET_MIME, Job, Outcome, execute, judge_executed, parameter_problems
 from cardiolearn.harness.notebooks import PARAMETERS
 from cardiolearn.harness.run import Settings, run_lessons
 from cardiolearn.records import CHECK_MIME, MIME, START_MIME, make_record
@@ -295,3 +298,35 @@ def test_unknown_lesson_and_profile_are_one_line_errors(tmp_path: Path) -> None:
         run_lessons(["07"], Settings(home=home))
     with pytest.raises(InputError, match="profile 'fast'"):
         run_lessons([], Settings({"profile": "fast"}, home=home))
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = write_kit(tmp_path / "kit")
+    for name in ("01_good", "02_more", "03_last"):
+        write_notebook(home / "notebooks" / f"{name}.ipynb", "")
+    executed: list[str] = []
+
+    def stand_in(job: Job) -> Outcome:
+        if job.name == "02_more" and len(executed) == 1:
+            raise KeyboardInterrupt
+        executed.append(job.name)
+        notebook = nbformat.read(job.notebook, 4)
+        record = make_record(f"toy.x{job.name[:2]}", [1.0, 2.0]).bundle()
+        notebook.cells[-1].outputs = [new_output("display_data", {MIME: record})]
+        nbformat.write(notebook, job.executed)
+        return Outcome(job.name, "ok", 1.0, 1.0, [], hashlib.sha256(Path(job.notebook).read_bytes()).hexdigest())
+
+    monkeypatch.setattr(run, "execute", stand_in)
+    settings = Settings(home=home, out=home / "runs" / "x")
+    with pytest.raises(KeyboardInterrupt):
+        run_lessons([], settings)
+    assert executed == ["01_good"]  # what had not begun did not begin
+    results, problems = run_lessons([], replace(settings, out=None, resume=True))
+    assert executed == ["01_good", "02_more", "03_last"] and problems == []
+    assert sorted(results["metrics"]) == ["toy.x01", "toy.x02", "toy.x03"]
+    write_notebook(home / "notebooks" / "01_good.ipynb", "changed = True")
+    run_lessons([], replace(settings, resume=True))
+    assert executed[3:] == ["01_good"]  # a notebook that changed is run again, the others are kept
+    write_notebook(home / "notebooks" / "02_more.ipynb", "changed = True")
+    results, _ = run_lessons(["02"], replace(settings, out=home / "runs" / "y", record=True))
+    assert list(results["notebooks"]) == ["02_more"]

@@ -2,10 +2,14 @@ r"""Notebooks that papermill alone lets pass must fail here; each is built small
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import sys
+from concurrent.futures import Future, as_completed
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -305,9 +309,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch
     for name in ("01_good", "02_more", "03_last"):
         write_notebook(home / "notebooks" / f"{name}.ipynb", "")
     executed: list[str] = []
+    interrupt = {"now": True}
 
     def stand_in(job: Job) -> Outcome:
-        if job.name == "02_more" and len(executed) == 1:
+        if job.name == "02_more" and interrupt.pop("now", False):
             raise KeyboardInterrupt
         executed.append(job.name)
         notebook = nbformat.read(job.notebook, 4)
@@ -320,13 +325,47 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch
     settings = Settings(home=home, out=home / "runs" / "x")
     with pytest.raises(KeyboardInterrupt):
         run_lessons([], settings)
-    assert executed == ["01_good"]  # what had not begun did not begin
+    assert json.loads((home / "runs/x/results.json").read_text())["notebooks"].keys() == {"01_good"}
+    executed.clear()
     results, problems = run_lessons([], replace(settings, out=None, resume=True))
-    assert executed == ["01_good", "02_more", "03_last"] and problems == []
+    assert executed == ["02_more", "03_last"] and problems == []
     assert sorted(results["metrics"]) == ["toy.x01", "toy.x02", "toy.x03"]
     write_notebook(home / "notebooks" / "01_good.ipynb", "changed = True")
     run_lessons([], replace(settings, resume=True))
-    assert executed[3:] == ["01_good"]  # a notebook that changed is run again, the others are kept
+    assert executed[2:] == ["01_good"]  # a notebook that changed is run again, the others are kept
     write_notebook(home / "notebooks" / "02_more.ipynb", "changed = True")
     results, _ = run_lessons(["02"], replace(settings, out=home / "runs" / "y", record=True))
     assert list(results["notebooks"]) == ["02_more"]
+
+
+def test_a_cluster_gets_every_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = write_kit(tmp_path / "kit")
+    for name in ("01_good", "02_more"):
+        write_notebook(home / "notebooks" / f"{name}.ipynb", "")
+    settings = Settings(home=home, out=home / "runs" / "x", cluster="tcp://there:1")
+    monkeypatch.setitem(sys.modules, "dask", None)
+    with pytest.raises(InputError, match=r"pip install 'cardiolearn\[cluster\]'"):
+        run_lessons([], settings)
+    submitted: list[tuple[str, str]] = []
+
+    class Client(contextlib.AbstractContextManager["Client"]):
+        r"""A scheduler that fails each notebook at once."""
+
+        def __init__(self, address: str) -> None:
+            self.address = address
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def submit(self, function: Any, job: Job, pure: bool) -> Future[Outcome]:
+            submitted.append((self.address, job.name))
+            future: Future[Outcome] = Future()
+            future.set_result(Outcome(job.name, "failed", 1.0, None, ["no such worker"], "0"))
+            return future
+
+    distributed = SimpleNamespace(Client=Client, as_completed=as_completed)
+    monkeypatch.setitem(sys.modules, "dask", SimpleNamespace(distributed=distributed))
+    monkeypatch.setitem(sys.modules, "dask.distributed", distributed)
+    _, problems = run_lessons([], settings)
+    assert submitted == [("tcp://there:1", "01_good"), ("tcp://there:1", "02_more")]
+    assert problems == ["01_good: no such worker", "02_more: no such worker"]

@@ -1,7 +1,7 @@
 r"""What a point near the heart is made of: ventricles with papillary muscles, atria, great vessels, epicardial fat.
 
-Labels follow one convention, the lecture's annotators': papillary muscles and trabeculae belong to the cavity, the RV ends
-at the pulmonary valve, and what lies above the mitral plane is neither LV cavity nor myocardium.
+Labels follow one convention, the lecture's annotators': papillary muscles and trabeculae belong to the cavity, the RV
+ends at the pulmonary valve, and what lies above the mitral plane is neither LV cavity nor myocardium.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ class Anatomy:
     def _inside_cavity_muscle(
         self, rho: torch.Tensor, theta: torch.Tensor, depth: torch.Tensor, endo: torch.Tensor, a: float
     ) -> torch.Tensor:
-        # Trabeculae: a ragged inner lining, thicker to the apex. Papillary muscles: two columns that keep their cross-section.
+        # Trabeculae: a ragged inner lining, thicker to the apex.
+        # Papillary muscles: two columns that keep their cross-section.
         s = depth / self.heart.length
         ratio = rho / endo.clamp_min(1e-3)
         ragged = self.noise.at(torch.stack((torch.cos(theta) * 9, torch.sin(theta) * 9, depth * 0.35), -1), 2.2)
@@ -130,7 +131,7 @@ class Anatomy:
         inner = heart.base_radius(m.depth, m.epi_now)
         outer, shell = self._right_walls(m, inner, a)
         has_rv = (outer - inner) > 0.3
-        span = (m.depth > -heart._outflow) & (m.depth < heart.height)
+        span = (m.depth > -heart.outflow_length) & (m.depth < heart.height)
         cavity = span & has_rv & (m.rho_now >= inner) & (m.rho_now < outer)
         near = span & (shell - inner > heart.rv_wall * 1.6) & (m.rho_now >= inner) & (m.rho_now < shell)
         wall = near & ~cavity
@@ -142,7 +143,7 @@ class Anatomy:
         muscle = ((outer - m.rho_now)[cavity] < lining) | bundles
         tissue[cavity] = torch.where(muscle, int(Tissue.TRABECULA), int(Tissue.RV_BLOOD)).to(torch.uint8)
         far = torch.where(shell - inner > 2.0, m.rho_now - shell, torch.full_like(shell, 1e3))
-        return torch.maximum(far, torch.maximum(m.depth - heart.height, -heart._outflow - m.depth))
+        return torch.maximum(far, torch.maximum(m.depth - heart.height, -heart.outflow_length - m.depth))
 
     def _right_walls(self, m: Material, inner: torch.Tensor, a: float) -> tuple[torch.Tensor, torch.Tensor]:
         # In- and outside of the RV's free wall as radii; only the septal side is worked out, elsewhere both hug the LV.
@@ -168,7 +169,7 @@ class Anatomy:
         label = torch.zeros_like(tissue)
         grow = 1.0 + 0.10 * a  # atria fill while the ventricles empty
         lean, r, p = self._aorta_lean, self._aorta, self._artery
-        out = -self.heart._outflow
+        out = -self.heart.outflow_length
         la = _ellipsoid(points, self._la[0], tuple(v * grow for v in self._la[1]))
         ra = _ellipsoid(points, self._ra[0], tuple(v * grow for v in self._ra[1]))
         mitral = 0.72 * self.heart.mitral_radius(a)  # blood runs on from ventricle to atrium through the open ring
@@ -177,10 +178,8 @@ class Anatomy:
         aorta = tube(points, root, [r, r * 1.15, r * 1.1, r])
         trunk = [(6.0, 36.0, out + 4.0), (12.0, 26.0, out - 14.0), (14.0, 4.0, out - 34.0), (2.0, -25.0, out - 42.0)]
         artery = tube(points, trunk, [p, p * 1.1, p, 0.8 * p])
-        right_artery = tube(
-            points, [trunk[2], (-20.0, -22.0, out - 42.0), (-60.0, -30.0, out - 40.0)], [0.8 * p, 0.7 * p, 0.6 * p]
-        )
-        artery = torch.minimum(artery, right_artery)
+        branch = [trunk[2], (-20.0, -22.0, out - 42.0), (-60.0, -30.0, out - 40.0)]  # to the right lung
+        artery = torch.minimum(artery, tube(points, branch, [0.8 * p, 0.7 * p, 0.6 * p]))
         veins = tube(points, [(20.0, -20.0, -42.0), (45.0, -30.0, -52.0), (70.0, -36.0, -60.0)], [9.0, 6.0, 4.0])
         veins = torch.minimum(veins, tube(points, [(-10.0, -26.0, -40.0), (-45.0, -48.0, -48.0)], [8.0, 5.0]))
         appendage = tube(points, [(24.0, 8.0, -18.0), (30.0, 24.0, -14.0)], [8.0, 5.0])

@@ -1,8 +1,8 @@
 r"""The beating ventricles: a closed-form chart between material points and positions in time.
 
-**Heart frame** (mm, right-handed): origin at the centre of the mitral plane at end-diastole, `z` points along the LV axis
-from base to apex, `x` from the septum to the lateral wall, `y` to the anterior wall. A short-axis slice seen from the
-apex with `x` to the right and `y` up looks as radiologists show it: the RV on the left.
+**Heart frame** (mm, right-handed): origin at the centre of the mitral plane at end-diastole, `z` points along the LV
+axis from base to apex, `x` from the septum to the lateral wall, `y` to the anterior wall. A short-axis slice seen from
+the apex with `x` to the right and `y` up looks as radiologists show it: the RV on the left.
 
 **Material coordinates** are cylindrical at end-diastole: radius :math:`\rho_0`, angle :math:`\theta_0`, depth :math:`Z`
 (0 at the mitral plane). With activation `a` (0 at end-diastole, 1 at end-systole), longitudinal stretch
@@ -35,7 +35,7 @@ _DEGREE = math.pi / 180.0
 
 @dataclass(frozen=True)
 class Material:
-    r"""Material coordinates of N points: radius and depth in mm, angle in rad, and the LV radii there at this moment."""
+    r"""Material coordinates of N points: radius and depth in mm, angle in rad, and the radii there now."""
 
     rho: torch.Tensor
     theta: torch.Tensor
@@ -58,18 +58,19 @@ class Heart:
         c = subject.shape
         self.length = subject.lv_length
         self.shortening = subject.longitudinal_shortening
-        self._set_left(c)
+        self._set_left(c, subject.unseen_shape)
         self._set_right(c)
         self._set_modes(c, subject.unseen_shape)
         self._solve_left(subject)
         self._solve_right(subject)
 
     # ------------------------------------------------------------------ shape
-    def _set_left(self, c: tuple[float, ...]) -> None:
+    def _set_left(self, c: tuple[float, ...], unseen: tuple[float, ...]) -> None:
         self._bullet = 2.5 * math.exp(0.13 * c[0])  # 2 is an ellipsoid, more is a bullet
         self._waist = max(0.0, 0.10 + 0.05 * c[1])  # narrowing at the mitral ring
-        self._ovals = ((2, 0.035 * c[2], 1.5 * c[3]), (3, 0.018 * c[4], 1.5 * c[5]))
-        self._wall_modes = ((1, 0.05 * c[6], 1.5 * c[7]), (2, 0.04 * c[8], 0.0))
+        fourth, third = (4, 0.02 * unseen[2], 1.5 * unseen[3]), (3, 0.06 * unseen[4], 1.5 * unseen[5])
+        self._ovals = ((2, 0.035 * c[2], 1.5 * c[3]), (3, 0.018 * c[4], 1.5 * c[5]), fourth)
+        self._wall_modes = ((1, 0.05 * c[6], 1.5 * c[7]), (2, 0.04 * c[8], 0.0), third)
         self._apex_wall = min(max(0.60 + 0.10 * c[9], 0.35), 0.9)
 
     def _set_right(self, c: tuple[float, ...]) -> None:
@@ -79,7 +80,7 @@ class Heart:
         self._rv_skew = math.exp(0.16 * c[14] + 0.24)  # where along the septum the RV is deepest
         self._rv_blunt = 0.55 * math.exp(0.12 * c[15])
         self._rv_corner = max(0.0, 0.38 + 0.22 * c[17])  # the acute margin, where free wall and diaphragm side meet
-        self._outflow = 25.0 + 3.5 * c[16]  # length above the mitral plane, mm
+        self.outflow_length = 25.0 + 3.5 * c[16]  # above the mitral plane, mm
         self._outflow_depth = 22.0 + 2.0 * c[16]
         self.rv_wall = 3.2 + 0.4 * c[18]
 
@@ -87,8 +88,6 @@ class Heart:
         self._bend = (3.0 * c[19], 3.0 * c[20])
         self._tilt = (0.10 * c[21], 0.06 + 0.10 * c[22])
         self._shear = ((1.6 * c[23], 95.0, 0.7), (1.5 * unseen[0], 60.0, 2.0), (1.5 * unseen[1], 70.0, 4.0))
-        self._ovals += ((4, 0.02 * unseen[2], 1.5 * unseen[3]),)
-        self._wall_modes += ((3, 0.06 * unseen[4], 1.5 * unseen[5]),)
         self._bulge = (0.08 * abs(unseen[6]), 2.0 * unseen[7])  # an apical bulge, as after an infarct
 
     def _profile(self, s: torch.Tensor, waist: float) -> torch.Tensor:
@@ -109,9 +108,8 @@ class Heart:
         s = depth / self.length
         radius = self._radius * self._profile(s, self._waist) * self._ring(theta, self._ovals)
         if self._bulge[0]:
-            radius = radius * (
-                1 + self._bulge[0] * smoothstep((s - 0.4) / 0.3) * torch.cos(theta - self._bulge[1]).clamp_min(0)
-            )
+            apical, side = smoothstep((s - 0.4) / 0.3), torch.cos(theta - self._bulge[1]).clamp_min(0)
+            radius = radius * (1 + self._bulge[0] * apical * side)
         return radius
 
     def epi_radius(self, depth: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
@@ -209,14 +207,14 @@ class Heart:
         shape = torch.sin(math.pi * u.clamp(0.0, 1.0) ** self._rv_skew).clamp_min(0.0) ** self._rv_blunt
         shape = shape * (1.0 + self._rv_corner * torch.exp(-(((u - 0.68) / 0.17) ** 2)))
         taper = (1.0 - reach**self._rv_taper).clamp_min(0.0) ** 0.85
-        top = (1.0 - (-depth / self._outflow).clamp(0.0, 1.0) ** 6).clamp_min(0.0).sqrt()
+        top = (1.0 - (-depth / self.outflow_length).clamp(0.0, 1.0) ** 6).clamp_min(0.0).sqrt()
         reach_now = self._depth * (1.0 - a * (1.0 - self._rv_systole))
         out_now = self._outflow_depth * (1.0 - 0.32 * a)
         deep = (reach_now * (1.0 - above) + out_now * above) * taper * top
         return epi_now + deep * shape
 
     def septal_angle(self, theta: torch.Tensor) -> torch.Tensor:
-        r"""How far (rad) an angle lies within the sector that can hold RV, with a margin; negative on the lateral side."""
+        r"""How far (rad) an angle lies within the sector that can hold RV, with a margin; negative laterally."""
         first, last = min(72.0 * _DEGREE, self._insertion[0]), max(150.0 * _DEGREE, self._insertion[1])
         turned = theta % (2.0 * math.pi)
         return torch.minimum(turned - first, last - turned) + 0.35
@@ -243,7 +241,7 @@ class Heart:
 
     def rv_volume(self, a: float) -> float:
         r"""RV cavity volume in mL up to the pulmonary valve at activation `a`."""
-        depth, theta, cell = self._grid(-self._outflow, self.length)
+        depth, theta, cell = self._grid(-self.outflow_length, self.length)
         epi = self.base_radius(depth, self.radii_now(depth.clamp_min(0.0), theta, a)[1])
         ring = self.rv_outer(depth, theta, epi, a) ** 2 - epi**2
         stretch = torch.where(depth > 0, self.stretch(a), 1.0)
@@ -257,16 +255,15 @@ class Heart:
     def _warp(self, points: torch.Tensor, sign: float) -> torch.Tensor:
         # Three shears, each moving one axis by a wave along another: determinant 1, undone in reverse order.
         x, y, z = points.unbind(-1)
-        for axis in (0, 1, 2) if sign > 0 else (2, 1, 0):
+        for axis in (0, 1, 2) if sign > 0 else (2, 1, 0):  # x along y, y along z, x along z
             amplitude, wave, phase = self._shear[axis]
             if not amplitude:
                 continue
-            if axis == 0:
-                x = x + sign * amplitude * torch.sin(2 * math.pi * y / wave + phase)
-            elif axis == 1:
-                y = y + sign * amplitude * torch.sin(2 * math.pi * z / wave + phase)
+            shift = sign * amplitude * torch.sin(2 * math.pi * (y if axis == 0 else z) / wave + phase)
+            if axis == 1:
+                y = y + shift
             else:
-                x = x + sign * amplitude * torch.sin(2 * math.pi * z / wave + phase)
+                x = x + shift
         return torch.stack((x, y, z), -1)
 
     def to_material(self, points: torch.Tensor, a: float) -> Material:
@@ -287,7 +284,7 @@ class Heart:
         return Material(rho, theta, depth, rho_now, endo_now, epi_now)
 
     def to_space(self, rho: torch.Tensor, theta: torch.Tensor, depth: torch.Tensor, a: float) -> torch.Tensor:
-        r"""Where material points are at activation `a`: `(..., 3)` mm in the heart frame; the inverse of `to_material`."""
+        r"""Where material points are at activation `a`: `(..., 3)` mm (heart frame); inverse of `to_material`."""
         stretch = self.stretch(a)
         below = depth.clamp_min(0.0)
         endo, (endo_now, _) = self.endo_radius(below, theta), self.radii_now(below, theta, a)

@@ -36,10 +36,10 @@ def frame_activations(n_frames: int) -> tuple[float, ...]:
 def short_axis_affine(
     scene: Scene, vendor: Vendor, shape: tuple[int, int], generator: torch.Generator
 ) -> tuple[np.ndarray, int, float]:
-    r"""Geometry of a stack a technician would plan: affine (x, y, z, 1) to RAS mm, number of slices, slice thickness (mm).
+    r"""Geometry of a stack a technician would plan: affine (x, y, z, 1) to RAS mm, number of slices, thickness (mm).
 
-    The stack runs from one slice above the mitral plane to the apex, a few degrees off the true axis, the heart somewhat
-    off the centre of the picture.
+    The stack runs from one slice above the mitral plane to the apex, a few degrees off the true axis, the heart
+    somewhat off the centre of the picture.
     """
     pixel = uniform(1, vendor.pixel, generator).item()
     thickness = uniform(1, vendor.thickness, generator).item()
@@ -95,7 +95,8 @@ def scan_short_axis(
             mixed += F.embedding(scene.at(at, a).tissue.int(), table) / len(_SAMPLES)
         # The same draws in every frame: one scan has one coil, one noise level, one grey scale.
         same = torch.Generator().manual_seed(look)
-        image = magnitude(*mixed.unbind(-1), vendor, same, scans=torch.zeros(n_slices, dtype=torch.long))
+        water, fat, texture = mixed.unbind(-1)
+        image = magnitude(water, fat, texture, vendor, same, scans=torch.zeros(n_slices, dtype=torch.long))
         frames.append((image * 400.0).round())
         labels.append(scene.labels_at(points, a))
     duration = 60.0 / scene.subject.heart_rate / max(len(activations), 1)

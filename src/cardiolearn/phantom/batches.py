@@ -1,7 +1,7 @@
 r"""Endless training slices: tissue maps are drawn once and kept, every batch scans them anew.
 
-What stays fixed is anatomy. Contrast, blur, bias, texture, noise, grey scale, position, rotation, mirror image, size and
-field of view are drawn for every slice of every batch, so no network ever meets the same picture twice.
+What stays fixed is anatomy. Contrast, blur, bias, texture, noise, grey scale, position, rotation, mirror image, size
+and field of view are drawn for every slice of every batch, so no network ever meets the same picture twice.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SliceMaps:
 
 
 def draw_slices(index: int, cohort: Cohort = "train", seed: int = 0) -> SliceMaps:
-    r"""Short-axis slices of subject `index`, from above the valves to below the apex, as one of eight annotators drew them.
+    r"""Short-axis slices of subject `index`, from above the valves to below the apex, drawn by one of eight annotators.
 
     The moment is end-diastole, end-systole or any between, one per subject; the planes tilt by a few degrees as a
     technician's would. Reproducible from the arguments alone.
@@ -58,10 +58,8 @@ def draw_slices(index: int, cohort: Cohort = "train", seed: int = 0) -> SliceMap
     tilt = 0.09 * torch.randn((n, 2), generator=g)
     grid = (torch.arange(SIZE) - (SIZE - 1) / 2) * PIXEL
     y, x = torch.meshgrid(-grid, grid, indexing="ij")
-    z = (
-        torch.tensor(SUB_SLICES)[None, :, None, None]
-        + (tilt[:, 0, None, None] * x + tilt[:, 1, None, None] * y)[:, None]
-    )
+    slant = tilt[:, 0, None, None] * x + tilt[:, 1, None, None] * y
+    z = torch.tensor(SUB_SLICES)[None, :, None, None] + slant[:, None]
     points = torch.stack((x.expand_as(z), y.expand_as(z), z), -1) + centre[:, None, None, None]
     found = scene.at(points @ scene.frame.T + scene.origin, a)
     truth = found.label[:, SUB_SLICES.index(0.0)]
@@ -119,8 +117,7 @@ def _field_of_view(images: torch.Tensor, generator: torch.Generator) -> torch.Te
     edges = uniform(4 * n, (0.55, 1.5), generator).reshape(4, n, 1, 1)
     frame = (x < edges[0]) & (x > -edges[1]) & (y < edges[2]) & (y > -edges[3])
     pick = torch.rand(n, generator=generator)[:, None, None]
-    keep = torch.where(pick < 0.12, disc, torch.where(pick < 0.35, frame, torch.ones_like(frame)))
-    return keep
+    return torch.where(pick < 0.12, disc, torch.where(pick < 0.35, frame, torch.ones_like(frame)))
 
 
 def normalise_batch(images: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
@@ -136,7 +133,7 @@ def render_batch(
     maps: SliceMaps, picks: torch.Tensor, generator: torch.Generator, *,
     size: int = 112, pixel: float = 1.8, vendor: Vendor = ANY_VENDOR,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    r"""Images `(n, 1, size, size)` in [0, 1] and labels `(n, size, size)` (int64, classes 0-3) of the slices `picks`."""
+    r"""Images `(n, 1, size, size)` in [0, 1] and labels `(n, size, size)` (int64, classes 0-3) of slices `picks`."""
     n = len(picks)
     table = signal_table(n, vendor, generator)
     tissue = maps.tissue[picks].int()
@@ -152,10 +149,7 @@ def render_batch(
     label = F.grid_sample(label, grid, mode="nearest", align_corners=False)[:, 0].long()
     image = magnitude(mixed[:, 0], mixed[:, 1], mixed[:, 2], vendor, generator)
     seen = _field_of_view(image, generator)
-    image = image * seen
-    image = normalise_batch(
-        image,
-        uniform(n, (0.0, 0.03), generator),
-        1.0 - torch.exp(uniform(n, (math.log(0.001), math.log(0.08)), generator)),
-    )
+    low = uniform(n, (0.0, 0.03), generator)
+    high = 1.0 - torch.exp(uniform(n, (math.log(0.001), math.log(0.08)), generator))
+    image = normalise_batch(image * seen, low, high)
     return image[:, None], torch.where((label > 3) | ~seen, 0, label)

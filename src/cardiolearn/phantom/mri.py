@@ -23,9 +23,10 @@ from cardiolearn.phantom.tissue import N_TISSUES, Tissue, relaxation_table
 class Vendor:
     r"""Ranges a scanner draws its settings from, each `(low, high)`; one draw is one scan.
 
-    `flip` in degrees, `t1_scale` for the field strength, `pixel`, `thickness` and `gap` in mm, `blur` the point spread's
-    standard deviation in pixels, `noise` relative to blood signal, `fat_phase` in units of pi, `bias` the log-range of the
-    coil profile, `gamma` the exponent of the reconstruction's grey scale, `spread` the log-scatter of tissue signals.
+    `flip` in degrees, `t1_scale` for the field strength, `pixel`, `thickness` and `gap` in mm, `blur` the point
+    spread's standard deviation in pixels, `noise` relative to blood signal, `fat_phase` in units of pi, `bias` the
+    log-range of the coil profile, `gamma` the exponent of the reconstruction's grey scale, `spread` the log-scatter of
+    tissue signals.
     """
 
     name: str
@@ -43,16 +44,27 @@ class Vendor:
 
 
 TRAINING_VENDORS = (
-    Vendor("A", (50, 65), (0.95, 1.05), (1.7, 1.9), (7, 8), (1, 2), (0.45, 0.65), (0.02, 0.05), (0.9, 1.0), (0.4, 1.0), (0.9, 1.1), (0.05, 0.15)),
-    Vendor("B", (40, 55), (0.95, 1.10), (1.2, 1.5), (7, 9), (0, 2), (0.55, 0.90), (0.03, 0.07), (0.6, 1.0), (0.6, 1.3), (0.8, 1.0), (0.05, 0.20)),
-    Vendor("C", (60, 75), (0.90, 1.00), (1.3, 1.6), (6, 8), (0, 3), (0.50, 0.80), (0.02, 0.06), (0.8, 1.0), (0.3, 0.9), (1.0, 1.2), (0.05, 0.20)),
+    Vendor(
+        "A", flip=(50, 65), t1_scale=(0.95, 1.05), pixel=(1.7, 1.9), thickness=(7, 8), gap=(1, 2), blur=(0.45, 0.65),
+        noise=(0.02, 0.05), fat_phase=(0.9, 1.0), bias=(0.4, 1.0), gamma=(0.9, 1.1), spread=(0.05, 0.15),
+    ),
+    Vendor(
+        "B", flip=(40, 55), t1_scale=(0.95, 1.10), pixel=(1.2, 1.5), thickness=(7, 9), gap=(0, 2), blur=(0.55, 0.90),
+        noise=(0.03, 0.07), fat_phase=(0.6, 1.0), bias=(0.6, 1.3), gamma=(0.8, 1.0), spread=(0.05, 0.20),
+    ),
+    Vendor(
+        "C", flip=(60, 75), t1_scale=(0.90, 1.00), pixel=(1.3, 1.6), thickness=(6, 8), gap=(0, 3), blur=(0.50, 0.80),
+        noise=(0.02, 0.06), fat_phase=(0.8, 1.0), bias=(0.3, 0.9), gamma=(1.0, 1.2), spread=(0.05, 0.20),
+    ),
 )  # fmt: skip
 UNSEEN_VENDOR = Vendor(
-    "unseen", (30, 40), (1.15, 1.30), (1.4, 1.7), (8, 10), (0, 2), (0.6, 1.0), (0.05, 0.09), (0.7, 0.9), (0.9, 1.5), (0.75, 0.9), (0.10, 0.25)
+    "unseen", flip=(30, 40), t1_scale=(1.15, 1.30), pixel=(1.4, 1.7), thickness=(8, 10), gap=(0, 2), blur=(0.6, 1.0),
+    noise=(0.05, 0.09), fat_phase=(0.7, 0.9), bias=(0.9, 1.5), gamma=(0.75, 0.9), spread=(0.10, 0.25),
 )  # fmt: skip
 #: For training: wider than every vendor, so that no single scanner's look can be learnt.
 ANY_VENDOR = Vendor(
-    "any", (30, 80), (0.85, 1.30), (1.0, 2.2), (5, 10), (0, 3), (0.3, 1.1), (0.01, 0.08), (0.3, 1.0), (0.1, 1.5), (0.7, 1.4), (0.05, 0.35)
+    "any", flip=(30, 80), t1_scale=(0.85, 1.30), pixel=(1.0, 2.2), thickness=(5, 10), gap=(0, 3), blur=(0.3, 1.1),
+    noise=(0.01, 0.08), fat_phase=(0.3, 1.0), bias=(0.1, 1.5), gamma=(0.7, 1.4), spread=(0.05, 0.35),
 )  # fmt: skip
 
 _BLOOD = (Tissue.LV_BLOOD, Tissue.RV_BLOOD, Tissue.LA_BLOOD, Tissue.RA_BLOOD, Tissue.ARTERY, Tissue.VEIN)
@@ -185,11 +197,8 @@ def magnitude(
     water, fat = blur(water * mottle, sigma), blur(fat * (0.5 + 0.5 * mottle), sigma)
     phase = math.pi * uniform(m, vendor.fat_phase, generator)[scans, None, None]
     image = (water**2 + fat**2 + 2.0 * water * fat * torch.cos(phase)).clamp_min(0.0).sqrt()
-    image = (
-        image
-        * _band(n, shape, scans, generator)
-        * coil_bias(m, shape, uniform(m, vendor.bias, generator), generator)[scans]
-    )
+    image = image * _band(n, shape, scans, generator)
+    image = image * coil_bias(m, shape, uniform(m, vendor.bias, generator), generator)[scans]
     level = uniform(m, vendor.noise, generator)[scans, None, None]
     noise = [blur(torch.randn((n, *shape), generator=generator), 0.6 * sigma) for _ in range(2)]
     image = ((image + level * noise[0] * 1.3) ** 2 + (level * noise[1] * 1.3) ** 2).sqrt()

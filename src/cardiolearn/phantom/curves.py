@@ -14,8 +14,10 @@ def smoothstep(x: torch.Tensor) -> torch.Tensor:
 
 
 def activation(phase: float, systole: float = 0.36) -> float:
-    r"""How far contraction has gone at `phase` of the cycle (0 = end-diastole): 1 at end-systole, then rapid filling,
-    diastasis and the atrial kick. `systole` is the phase of end-systole."""
+    r"""How far contraction has gone at `phase` of the cycle: 0 at end-diastole (phase 0), 1 at end-systole.
+
+    Rapid filling, diastasis and the atrial kick follow. `systole` is the phase of end-systole.
+    """
     phase = phase % 1.0
     if phase <= systole:
         return 0.5 - 0.5 * math.cos(math.pi * phase / systole)

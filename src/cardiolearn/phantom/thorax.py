@@ -1,8 +1,8 @@
-r"""Everything in a chest slice that is not the heart: chest wall, lungs, spine, great vessels, and the organs under the diaphragm.
+r"""Everything in a chest slice but the heart: chest wall, lungs, spine, great vessels, organs under the diaphragm.
 
-**Patient frame**: RAS+ in mm (x to the right, y anterior, z superior), origin in the middle of the chest at the height of
-the heart's base. The shapes are simple; what matters is that a network meets every rival of the heart it will meet in
-patients: round bright stomachs, spleens, aortas and liver vessels, and fat as bright as blood.
+**Patient frame**: RAS+ in mm (x to the right, y anterior, z superior), origin in the middle of the chest at the height
+of the heart's base. The shapes are simple; what matters is that a network meets every rival of the heart it will meet
+in patients: round bright stomachs, spleens, aortas and liver vessels, and fat as bright as blood.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Thorax:
 
     def _set_vessels(self, u: list[float]) -> None:
         self._spine = (3.0 * u[8], -self._half[1] + 22.0 + 5 * u[9], 17.0 + 2.5 * u[10])
-        x, y, r = self._spine
+        x, y, _ = self._spine
         self._aorta = ((x - 20.0 + 6 * u[11], y + 18.0 + 6 * u[12]), 10.5 + 2.0 * u[13])
         self._cava = ((x + 26.0 + 5 * u[14], y + 42.0 + 6 * u[15]), 10.0 + 3.0 * u[16])
         self._oesophagus = ((x - 6.0, y + 26.0 + 3 * u[17]), 7.0)
@@ -72,7 +72,7 @@ class Thorax:
 
     # ------------------------------------------------------------------ the map
     def at(self, points: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
-        r"""Tissue codes `(...)` at `points` `(..., 3)` mm; `outside` is the rough distance (mm) to the heart's surface."""
+        r"""Tissue codes `(...)` at `points` `(..., 3)` mm; `outside` is the rough distance (mm) to the heart."""
         x, y, z = points.unbind(-1)
         wobble = self.noise.at(points, 45.0, 2.0)
         rim = self._rim(x, y, z) + 2.5 * wobble
@@ -104,9 +104,8 @@ class Thorax:
         tissue = torch.full_like(rim, int(Tissue.OUTER_AIR), dtype=torch.uint8)
         angle = torch.atan2(y, x)
         breast = self._breast * torch.exp(-(((x.abs() - 75.0) / 45.0) ** 2) - ((z + 25.0) / 55.0) ** 2) * (y > 0)
-        muscle = self._muscle * (
-            1.0 + 0.9 * torch.exp(-(((angle + math.pi / 2) / 0.5) ** 2))
-        )  # the back's long muscles
+        long_muscles = torch.exp(-(((angle + math.pi / 2) / 0.5) ** 2))  # along the spine
+        muscle = self._muscle * (1.0 + 0.9 * long_muscles)
         fat = self._fat * (1.0 + 0.25 * self.noise.at(points, 60.0, 7.0)) * (0.7 + 0.5 * (y < 0)) + breast
         wall, layer = rim < muscle, rim < muscle + fat
         tissue[rim < muscle + fat + 2.0] = int(Tissue.SKIN)
@@ -116,7 +115,7 @@ class Thorax:
         tissue[wall & (self.noise.at(points, 11.0, 1.0) > 1.0)] = int(Tissue.MUSCLE_FAT)
         tissue[wall & ((rim - 0.62 * muscle).abs() < 1.2 + 0.8 * self._marrow)] = int(Tissue.MUSCLE_FAT)
         pitch, start, slope = self._rib
-        turn = (z + slope * (angle.abs() - 1.5) * 60.0 * -1.0 + start * pitch) % pitch
+        turn = (z - slope * (angle.abs() - 1.5) * 60.0 + start * pitch) % pitch
         rib = wall & (rim < 9.0) & ((turn - 6.0).abs() < 5.5) & (y > self._spine[1])
         cartilage = rib & (y > 0.55 * self._half[1]) & (x.abs() < 85.0)
         tissue[rib] = int(Tissue.CORTICAL_BONE)
@@ -139,14 +138,12 @@ class Thorax:
         x, y, z = points.unbind(-1)
         tissue = torch.full_like(outside, int(Tissue.LUNG), dtype=torch.uint8)
         hilum = torch.exp(-(((x.abs() - 45.0) / 45.0) ** 2) - ((y + 15.0) / 50.0) ** 2 - ((z - 20.0) / 70.0) ** 2)
-        branch = (
-            self.noise.at(points, 12.0, 9.0).abs() + self.noise.at(points, 13.0, 13.0).abs()
-        ) < 0.08 + 0.30 * hilum
-        tissue[branch] = int(Tissue.LUNG_VESSEL)
+        # Where two random fields cross zero together there are lines: branching vessels.
+        line = self.noise.at(points, 12.0, 9.0).abs() + self.noise.at(points, 13.0, 13.0).abs()
+        tissue[line < 0.08 + 0.30 * hilum] = int(Tissue.LUNG_VESSEL)
         half = self._mediastinum * (0.55 + 0.45 * smoothstep(-(y + 5.0) / 40.0)) + 10.0 * smoothstep((z - 30.0) / 40.0)
-        middle = (x - 0.15 * self._centre[0] + 7.0 * self.noise.at(points, 50.0, 12.0)).abs() < half * (
-            0.5 + 0.5 * smoothstep((40.0 - y) / 60.0)
-        )
+        aside = (x - 0.15 * self._centre[0] + 7.0 * self.noise.at(points, 50.0, 12.0)).abs()
+        middle = aside < half * (0.5 + 0.5 * smoothstep((40.0 - y) / 60.0))
         front = (outside < 3.0 + self._anterior_fat) & (y > self._centre[1] + 5.0)
         tissue[middle | front] = int(Tissue.MEDIASTINAL_FAT)
         return tissue
@@ -156,27 +153,20 @@ class Thorax:
         tissue = torch.full_like(x, int(Tissue.VISCERAL_FAT), dtype=torch.uint8)
         liver = x > self._liver_edge + 0.35 * (self._dome[0] - z) + 8.0 * self.noise.at(points, 25.0, 6.0)
         tissue[liver] = int(Tissue.LIVER)
-        near = (
-            self.noise.at(points, 20.0, 14.0).abs() + self.noise.at(points, 22.0, 17.0).abs()
-        ) < 0.012 * self._vessel
-        tissue[liver & near & (below < -8.0)] = int(Tissue.LIVER_VESSEL)
+        line = self.noise.at(points, 20.0, 14.0).abs() + self.noise.at(points, 22.0, 17.0).abs()
+        tissue[liver & (line < 0.012 * self._vessel) & (below < -8.0)] = int(Tissue.LIVER_VESSEL)
         tissue[self._organ(points, *self._kidney)] = int(Tissue.KIDNEY)
         tissue[self._organ(points, *self._spleen)] = int(Tissue.SPLEEN)
-        colon = (
-            (points - torch.tensor(self._colon[0])).norm(dim=-1)
-            - self._colon[1]
-            + 3.0 * self.noise.at(points, 18.0, 8.0)
-        )
+        centre, radius = self._colon
+        colon = (points - torch.tensor(centre)).norm(dim=-1) - radius + 3.0 * self.noise.at(points, 18.0, 8.0)
         tissue[~liver & (colon < 2.0)] = int(Tissue.STOMACH_WALL)
         tissue[~liver & (colon < 0.0)] = int(Tissue.BOWEL_GAS if self._level > -0.2 else Tissue.STOMACH_FOOD)
         self._fill_stomach(tissue, points, ~liver)
         return tissue
 
     def _organ(self, points: torch.Tensor, centre: tuple[float, ...], radii: tuple[float, ...]) -> torch.Tensor:
-        q = ((points - torch.tensor(centre)) / torch.tensor(radii)).norm(dim=-1) + 0.06 * self.noise.at(
-            points, 24.0, 5.0
-        )
-        return q < 1.0
+        q = ((points - torch.tensor(centre)) / torch.tensor(radii)).norm(dim=-1)
+        return q + 0.06 * self.noise.at(points, 24.0, 5.0) < 1.0
 
     def _fill_stomach(self, tissue: torch.Tensor, points: torch.Tensor, where: torch.Tensor) -> None:
         centre, radii = self._stomach
@@ -203,10 +193,9 @@ class Thorax:
                 here = here & (z < self._centre[2] + 8.0)
             tissue[here] = int(Tissue.VESSEL_WALL)
             tissue[here & (away < 0.0)] = int(code)
-        upper = tube(
-            points, [(self._cava[0][0], self._cava[0][1] + 8.0, self._centre[2] + 30.0), (28.0, 5.0, 140.0)], [9.0, 9.0]
-        )
-        tissue[inside & (upper < 0.0)] = int(Tissue.VEIN)
+        x, y = self._cava[0]
+        upper_cava = tube(points, [(x, y + 8.0, self._centre[2] + 30.0), (28.0, 5.0, 140.0)], [9.0, 9.0])
+        tissue[inside & (upper_cava < 0.0)] = int(Tissue.VEIN)
 
     def _backbone(self, tissue: torch.Tensor, points: torch.Tensor) -> None:
         x, y, z = points.unbind(-1)
@@ -214,7 +203,7 @@ class Thorax:
         body = (((x - sx) / 1.15) ** 2 + (y - sy) ** 2).sqrt() - r
         disc = ((z + 7.0 * self._marrow) % 27.0) < 6.0
         tissue[body < 0.0] = int(Tissue.CORTICAL_BONE)
-        tissue[(body < -1.5)] = int(Tissue.MARROW)
+        tissue[body < -1.5] = int(Tissue.MARROW)
         tissue[(body < -1.0) & disc] = int(Tissue.CARTILAGE)
         canal = ((x - sx) ** 2 + ((y - sy + r + 8.0) / 0.85) ** 2).sqrt()
         arch = (canal < 14.0) & (body >= 0.0)

@@ -57,7 +57,7 @@ class Tissue(IntEnum):
 
 @dataclass(frozen=True)
 class Relaxation:
-    r"""What a balanced steady-state sequence sees: proton density (relative to water), T1 and T2 in ms at 1.5 T, fat or water."""
+    r"""What a balanced steady-state sequence sees: proton density relative to water, T1 and T2 in ms at 1.5 T, fat."""
 
     density: float
     t1: float

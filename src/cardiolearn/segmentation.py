@@ -1,9 +1,9 @@
 r"""Segmenting a whole scan: find the heart anywhere in the picture, then look at it closely.
 
 The network sees one slice at a time. Everything a scan can do to it is undone before: the slice axis is found, the
-in-plane axes are brought into an order fixed by the patient (so permuted or flipped arrays give the same answer), pixels
-become `PIXEL` mm. A first look at whole slices finds the heart; a second, at a window round it, is averaged over mirror
-images and quarter turns where the scan is short enough. The labels return to the scan's own grid.
+in-plane axes are brought into an order fixed by the patient (so permuted or flipped arrays give the same answer),
+pixels become `PIXEL` mm. A first look at whole slices finds the heart; a second, at a window round it, is averaged over
+mirror images and quarter turns where the scan is short enough. The labels return to the scan's own grid.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Stack:
 
 
 def slice_axis(image: Image) -> int:
-    r"""Which of the axes x, y, z (0, 1, 2) runs across the slices: the coarsest, or the shortest where none is coarser."""
+    r"""Which of the axes x, y, z (0, 1, 2) runs across slices: the coarsest, or the shortest where none is coarser."""
     spacing, size = np.array(image.spacing), np.array(image.data.shape[-3:][::-1])
     coarse = np.argsort(spacing)
     if spacing[coarse[2]] > 1.5 * spacing[coarse[1]]:
@@ -123,7 +123,7 @@ def _unview(images: Tensor, turns: int, mirrored: bool) -> Tensor:
 
 @dataclass(frozen=True)
 class _Place:
-    r"""Where a heart may be: centre `(y, x)` in source pixels, radius of its left ventricle in mm, and how much was seen."""
+    r"""Where a heart may be: centre `(y, x)` in source pixels, its left ventricle's radius in mm, how much was seen."""
 
     centre: tuple[float, float]
     radius: float
@@ -158,8 +158,8 @@ def _look(network: nn.Module, stack: _Stack, flat: Tensor, zoom: float) -> _Plac
 def _find_heart(network: nn.Module, stack: _Stack) -> tuple[tuple[float, float], float] | None:
     r"""Centre of the heart (y, x in source pixels) and the zoom at which to look at it, or None.
 
-    The zoom is 1 unless the left ventricle comes out smaller or larger than any patient's: then the scan's pixel size is
-    wrong (an identity affine, say), and the zoom makes the heart as large as an average one.
+    The zoom is 1 unless the left ventricle comes out smaller or larger than any patient's: then the scan's pixel size
+    is wrong (an identity affine, say), and the zoom makes the heart as large as an average one.
     """
     frames = stack.data[[0, len(stack.data) * 2 // 5]] if len(stack.data) > 2 else stack.data[:1]
     flat = _scale(frames).flatten(0, 1)
@@ -219,7 +219,7 @@ def segment(image: Image, network: nn.Module) -> Image:
 
 
 def read_scan(scan: Path) -> Image:
-    r"""The short-axis image of a NIfTI file, a DICOM cine folder, or a study folder (its cine, else ED and ES as two frames)."""
+    r"""The short-axis image of a NIfTI file, a DICOM cine folder or a study folder (its cine, else ED and ES)."""
     from cardiolearn.study import open_study
 
     if not scan.is_dir() or not any(scan.glob("sa*.nii*")):
@@ -272,7 +272,8 @@ def segment_file(scan: Path, out: Path, device: str = "auto") -> str:
     keep_freed_memory()
     network = FCN(n_classes=4)
     load_weights(network, "fcn_sax")
-    labels = segment(image, network.fused().to(where, memory_format=torch.channels_last))
+    fused = network.fused().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    labels = segment(image, fused)
     write_image(out, labels)
     found = [name for name, c in (("LV", 1), ("myocardium", 2), ("RV", 3)) if not (labels.data == c).any()]
     lines = _summary(labels)

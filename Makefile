@@ -15,7 +15,7 @@ export CARDIOLEARN_SCANS ?= $(abspath $(SCANS))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab reproduce learner site clean
+.PHONY: help course test lab reproduce learner clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -40,16 +40,12 @@ reproduce: .venv/runtime.stamp  ## train everything from scratch (hours; goes on
 learner: .venv/runtime.stamp  ## write course/learner from the solved notebooks
 	$(CARDIOLEARN) learner
 
-site: .venv/site.stamp  ## build the web site
-	$(CARDIOLEARN) site
-
 clean:  ## remove the environment and caches, keep runs
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # A failed or interrupted pip leaves no stamp, so the next make repeats it.
 .venv/runtime.stamp: EXTRAS := .
 .venv/dev.stamp: EXTRAS := .[dev]
-.venv/site.stamp: EXTRAS := .[site]
 .venv/%.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing $(EXTRAS) (some minutes the first time)"
 	@$(PIP) install --quiet -c constraints.txt -e "$(EXTRAS)"

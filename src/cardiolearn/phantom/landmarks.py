@@ -30,9 +30,9 @@ def to_patient(scene: Scene, points: torch.Tensor) -> torch.Tensor:
 def landmarks(heart: Heart, a: float) -> dict[str, torch.Tensor]:
     r"""Six landmarks at activation `a`, each `(3,)` mm in the heart frame.
 
-    `apex` (outer tip of the wall), `mitral_valve` (its centre), `rv_insertion_anterior` and `rv_insertion_inferior`
-    (where the RV's free wall meets the LV's outside), `lv_lateral_wall` (middle of the wall) and `rv_lateral_wall`
-    (free-wall side of the cavity, half-way between the insertions), the last four at mid-ventricle.
+    `apex` (outer tip of the wall), `mitral_valve` (middle of its plane), and at mid-ventricle `rv_insertion_anterior`
+    and `rv_insertion_inferior` (where the free wall meets the LV), `lv_lateral_wall` (middle of the wall)
+    and `rv_lateral_wall` (free-wall side of the cavity, half-way between the insertions).
 
     Source: the set of Oktay et al., IEEE TMI 2017 (deviation: closed form instead of an expert's click).
     """
@@ -116,7 +116,7 @@ def _right_rings(heart: Heart, a: float, n_depth: int, n_around: int) -> torch.T
     # A ring runs along the free wall from the anterior to the inferior insertion and back along the septum.
     arc = torch.linspace(0.0, math.pi, n_depth)
     share = _MARGIN + (1.0 - 2.0 * _MARGIN) * (0.5 - 0.5 * torch.cos(arc))
-    top, bottom = _rv_extent(heart)
+    top, bottom = -heart.outflow_length, _rv_bottom(heart)
     depth = top + (bottom - top) * share
     first, last = (angle[:, None] for angle in _rv_span(heart, depth))
     half = n_around // 2
@@ -143,12 +143,11 @@ def _rv_depth(heart: Heart, depth: torch.Tensor, theta: torch.Tensor) -> torch.T
     return heart.rv_outer(depth, theta, torch.zeros_like(depth), 0.0)
 
 
-def _rv_extent(heart: Heart) -> tuple[float, float]:
-    # Depths (mm) of the RV's top and bottom, found where its cross-section vanishes.
-    depth, theta = torch.arange(-80.0, heart.height, 0.05), torch.arange(0.0, 2.0 * math.pi, 0.1)
+def _rv_bottom(heart: Heart) -> float:
+    # Depth (mm) where the RV's cross-section vanishes near the apex.
+    depth, theta = torch.arange(0.0, heart.height, 0.05), torch.arange(0.0, 2.0 * math.pi, 0.1)
     there = _rv_depth(heart, *torch.broadcast_tensors(depth[:, None], theta[None])).amax(1) > 0.0
-    inside = depth[there]
-    return inside[0].item(), inside[-1].item()
+    return depth[there][-1].item()
 
 
 def _rv_span(heart: Heart, depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -104,10 +104,14 @@ def test_the_cache_is_named_after_the_code(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv(cohort.CACHE_VARIABLE, str(tmp_path))
     assert cohort.cache_folder() == tmp_path / f"phantom-{cohort.phantom_version()}"
     versions = []
-    for i, source in enumerate(("x = 1\n", 'r"""About."""\n\nx = 1  # a remark\n', "x = 2\n")):
+    sources = ("x = 1\n", 'r"""About."""\n\nx = 1  # a remark\n', "x = 2\n")
+    for i, source in enumerate(sources):
         (tmp_path / str(i)).mkdir()
-        (tmp_path / str(i) / "module.py").write_text(source)
-        monkeypatch.setattr(cohort, "__file__", str(tmp_path / str(i) / "module.py"))
+        (tmp_path / str(i) / "heart.py").write_text(source)
+        (tmp_path / str(i) / "unused.py").write_text(f"x = {i}\n")
+        for name in ("batches", "cohort"):
+            (tmp_path / str(i) / f"{name}.py").write_text("from cardiolearn.phantom.heart import x\n")
+        monkeypatch.setattr(cohort, "__file__", str(tmp_path / str(i) / "cohort.py"))
         cohort.phantom_version.cache_clear()
         versions.append(cohort.phantom_version())
     cohort.phantom_version.cache_clear()

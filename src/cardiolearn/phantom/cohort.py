@@ -100,14 +100,19 @@ def cache_folder() -> Path:
 
 @lru_cache(maxsize=1)
 def phantom_version() -> str:
-    r"""A short hash of what the phantom's modules do; comments, layout and docstrings do not count."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+    r"""A short hash of what the modules that draw hearts do; comments, layout and docstrings do not count."""
+    digest, todo, seen = hashlib.sha256(), ["batches", "cohort"], set[str]()
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:]
-        digest.update(f"{path.name}\n{ast.dump(tree)}\n".encode())
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cardiolearn.phantom."):
+                other = str(node.module).removeprefix("cardiolearn.phantom.")
+                todo += [] if other in {*seen, *todo} else [other]
+        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
     return digest.hexdigest()[:8]
 
 

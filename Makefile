@@ -26,7 +26,7 @@ course: .venv/runtime.stamp  ## run all lessons in the classroom profile and wri
 test: .venv/dev.stamp  ## lint, types, unit tests, notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify $(NOTEBOOKS))
+	$(if $(NOTEBOOKS),$(BIN)/nbstripout --keep-id --verify $(NOTEBOOKS))
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import queue
 import subprocess
 import sys
 import tempfile
@@ -160,6 +161,7 @@ def main() -> None:
     job, scratch = Job(**json.loads(sys.argv[1])), Path(sys.argv[2])
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
     problems = []
+    _wait_in_turns()
     try:
         papermill.execute_notebook(
             job.notebook,
@@ -176,6 +178,25 @@ def main() -> None:
         problems.append(f"{type(error).__name__}: {_one_line(str(error))}")
     text = json.dumps({"problems": problems, "peak_mb": _peak_of_children()})
     (scratch / "report.json").write_text(text, encoding="utf-8")
+
+
+def _wait_in_turns() -> None:
+    r"""Look for the kernel's messages anew every second, in this process.
+
+    nbclient may miss the answer to a cell that fills an Output widget while it writes to the same socket, and then
+    waits for ever (nbclient, issue 312); a fresh look finds it.
+    """
+    from jupyter_client.channels import AsyncZMQSocketChannel
+
+    get = AsyncZMQSocketChannel.get_msg
+
+    async def get_msg(self: AsyncZMQSocketChannel, timeout: float | None = None) -> dict[str, Any]:
+        while timeout is None:
+            with contextlib.suppress(queue.Empty):
+                return await get(self, timeout=1.0)
+        return await get(self, timeout=timeout)
+
+    AsyncZMQSocketChannel.get_msg = get_msg  # type: ignore[method-assign]
 
 
 def _die_with(parent: int) -> None:

@@ -107,6 +107,17 @@ def test_the_same_seed_gives_the_same_scan(scene: Scene, still: object) -> None:
     assert not np.allclose(other.image.affine, again.image.affine)
 
 
+def test_frames_of_a_scan_differ_in_noise_alone(scene: Scene) -> None:
+    """The heart stands still: what differs has no mean, and is as strong as the noise of the scanner."""
+    cine = scan_short_axis(scene, COARSE, (0.0, 0.0), seed=5, shape=SHAPE).image.data
+    change = cine[1] - cine[0]
+    assert change.std() > 4.0  # of 400 for blood
+    assert change.mean().abs() < 0.02 * cine.mean()
+    assert torch.corrcoef(torch.stack((cine[0].flatten(), cine[1].flatten())))[0, 1] > 0.9
+    second = scan_short_axis(scene, COARSE, (0.0,), seed=5, shape=SHAPE, first=1).image.data
+    assert torch.equal(second[0], cine[1])  # drawn alone, as a process of the cohort does
+
+
 def test_breath_holds_shift_slices_in_their_plane(scene: Scene, still: object) -> None:
     moved = scan_short_axis(scene, COARSE, (0.0,), seed=5, shape=SHAPE, breath_hold=4.0)
     reference = still.labels.data[0]  # type: ignore[attr-defined]

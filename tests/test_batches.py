@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from cardiolearn.errors import InputError
 from cardiolearn.phantom import batches
 from cardiolearn.phantom.batches import (
     SIZE,
@@ -152,6 +153,13 @@ def test_a_kept_cohort_is_read_not_drawn(tmp_path: Path, monkeypatch: pytest.Mon
     found = draw_cohort(2, tmp_path)
     assert torch.equal(found.tissue, kept.tissue)
     assert torch.equal(found.label, kept.label)
+
+
+def test_a_damaged_kept_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "train-0-00000-00002.safetensors"
+    file.write_bytes(b"half a fi")
+    with pytest.raises(InputError, match=str(file)):
+        draw_cohort(2, tmp_path)
 
 
 @pytest.mark.slow

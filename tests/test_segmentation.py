@@ -104,7 +104,7 @@ def test_slice_axis(spacing: tuple[float, ...], shape: tuple[int, ...], axis: in
 def test_window_and_back_is_the_identity_inside() -> None:
     y, x = torch.meshgrid(torch.linspace(0, 3, 60), torch.linspace(0, 2, 73), indexing="ij")
     smooth = (torch.sin(y) * torch.cos(x))[None]
-    seen = _window(smooth, (1.4, 1.6), (30.0, 33.0), (96, 96), 0.7)
+    seen = _window(smooth, (1.4, 1.6), (30.0, 33.0), (128, 128), 0.7)
     back = _unwindow(seen, (1.4, 1.6), (30.0, 33.0), (60, 73), 0.7)[0, 0]
     assert (back - smooth[0])[3:-3, 3:-3].abs().max() < 5e-3
 

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from cardiolearn.image import Image, read_image, write_image
 
-PIXEL = 1.8  # mm: what the network was trained at
-WINDOW = 112  # pixels, 202 mm: both ventricles of a dilated heart and some surroundings
-SMALLEST, AVERAGE, LARGEST = 22.0, 32.0, 48.0  # mm, radius of the left ventricle with its wall at mid-height
+PIXEL = 1.5  # mm: what the network was trained at
+WINDOW = 128  # pixels, 192 mm: both ventricles of a dilated heart and some surroundings
+SMALLEST, AVERAGE = 22.0, 32.0  # mm, radius of the left ventricle with its wall at mid-height
 MANY_VIEWS = 64  # slices; a longer scan is looked at from fewer sides
 BATCH = 16
 
@@ -147,7 +147,8 @@ def _look(network: nn.Module, stack: _Stack, flat: Tensor, zoom: float) -> _Plac
     mass = ndimage.sum(left, parts, index=np.arange(1, n + 1))
     heart = left * (parts == 1 + int(np.argmax(mass)))
     _, y, x = ndimage.center_of_mass(heart)
-    area = np.quantile((heart > 0.5).sum((1, 2)), 0.8) * pixel**2  # a large, not the largest cross-section
+    areas = (heart > 0.5).sum((1, 2))
+    area = np.quantile(areas[areas > 0], 0.75) * pixel**2 if areas.any() else 0.0  # a large, not the largest section
     centre = tuple(
         m + (c - (n - 1) / 2) * pixel / p
         for m, c, n, p in zip(middle, (y, x), (rows, columns), stack.pixel, strict=True)
@@ -156,10 +157,10 @@ def _look(network: nn.Module, stack: _Stack, flat: Tensor, zoom: float) -> _Plac
 
 
 def _find_heart(network: nn.Module, stack: _Stack) -> tuple[tuple[float, float], float] | None:
-    r"""Centre of the heart (y, x in source pixels) and the zoom at which to look at it, or None.
+    r"""Centre of the heart (y, x in source pixels) and the zoom at which it looks as large as an average one, or None.
 
-    The zoom is 1 unless the left ventricle comes out smaller or larger than any patient's: then the scan's pixel size
-    is wrong (an identity affine, say), and the zoom makes the heart as large as an average one.
+    The heart itself is the ruler: a large and a small one are seen at the same size, and so is a heart in a scan whose
+    pixel size was lost or stated wrongly.
     """
     frames = stack.data[[0, len(stack.data) * 2 // 5]] if len(stack.data) > 2 else stack.data[:1]
     flat = _scale(frames).flatten(0, 1)
@@ -170,8 +171,12 @@ def _find_heart(network: nn.Module, stack: _Stack) -> tuple[tuple[float, float],
             place = closer
     if place is None:
         return None
-    zoom = 1.0 if SMALLEST <= place.radius <= LARGEST else place.radius / AVERAGE
-    return place.centre, min(max(zoom, 0.4), 1.6)
+    sharper = _look(network, stack, flat, _zoom(place)) or place
+    return sharper.centre, _zoom(sharper)
+
+
+def _zoom(place: _Place) -> float:
+    return min(max(place.radius / AVERAGE, 0.4), 1.6)
 
 
 def _keep_the_heart(labels: np.ndarray) -> np.ndarray:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 import cardiolearn
-from cardiolearn.checkpoint import read_tensors, write_tensors
 from cardiolearn.errors import InputError
 from cardiolearn.files import write_atomically
 from cardiolearn.home import weights_dir
+from cardiolearn.tensors import read_tensors, write_tensors
 
 MAX_BYTES = 4_000_000
 LIST = "weights.toml"

@@ -70,13 +70,14 @@ def grid_points(affine: np.ndarray, shape: Sequence[int]) -> torch.Tensor:
 
 def scan_short_axis(
     scene: Scene, vendor: Vendor, activations: Sequence[float], *,
-    seed: int, shape: tuple[int, int] = (160, 176), breath_hold: float = 1.0,
+    seed: int, shape: tuple[int, int] = (160, 176), breath_hold: float = 1.0, first: int = 0,
 ) -> Scan:  # fmt: skip
     r"""Short-axis cine of `scene`, one frame for each of `activations`; reproducible from `seed`.
 
     Args:
         shape: rows and columns of the picture.
         breath_hold: standard deviation (mm) of each slice's in-plane shift, held over all frames, labels included.
+        first: number of the first frame in its cine; frames of one scan differ in nothing but the heart and the noise.
     """
     generator = torch.Generator().manual_seed(seed)
     affine, n_slices, thickness = short_axis_affine(scene, vendor, shape, generator)
@@ -88,15 +89,16 @@ def scan_short_axis(
     table = torch.cat((signal_table(1, vendor, generator)[0], TEXTURE[:, None]), 1)
     look = int(torch.randint(2**31, (1,), generator=generator))
     frames, labels = [], []
-    for a in activations:
+    for t, a in enumerate(activations, first):
         mixed = torch.zeros((*points.shape[:-1], 3))
         for through, dy, dx in _SAMPLES:
             at = points + through * thickness * normal + dy * down + dx * right
             mixed += F.embedding(scene.at(at, a).tissue.int(), table) / len(_SAMPLES)
-        # The same draws in every frame: one scan has one coil, one noise level, one grey scale.
-        same = torch.Generator().manual_seed(look)
+        # The same draws in every frame: one scan has one coil, one noise level, one grey scale. But the noise is new.
+        same, grain = torch.Generator().manual_seed(look), torch.Generator().manual_seed(look + 1 + t)
         water, fat, texture = mixed.unbind(-1)
-        image = magnitude(water, fat, texture, vendor, same, scans=torch.zeros(n_slices, dtype=torch.long))
+        scans = torch.zeros(n_slices, dtype=torch.long)
+        image = magnitude(water, fat, texture, vendor, same, scans, grain)
         frames.append((image * 400.0).round())
         labels.append(scene.labels_at(points, a))
     duration = 60.0 / scene.subject.heart_rate / max(len(activations), 1)

@@ -63,14 +63,14 @@ class Anatomy:
         self.noise = Noise((heart.subject.seed * 7 + 2) % 2**62)
         u = (torch.rand(24, generator=g) * 2 - 1).tolist()  # uniform on [-1, 1], one per size below
         self._papillary = tuple(
-            (angle + 0.25 * u[i], 0.58 + 0.08 * u[i + 2], (4.6 + 1.2 * u[i + 4]), 0.52 + 0.08 * u[i + 6])
+            (angle + 0.3 * u[i], 0.72 + 0.18 * u[i + 2], (5.4 + 1.9 * u[i + 4]), 0.52 + 0.08 * u[i + 6])
             for i, angle in enumerate((math.radians(58.0), math.radians(-62.0)))
         )
-        self._trabeculation = 0.10 + 0.05 * u[8]  # share of the cavity radius
-        self._rv_trabeculation = 4.5 + 4.0 * u[9]  # mm
+        self._trabeculation = 0.17 + 0.12 * u[8]  # share of the cavity radius
+        self._rv_trabeculation = 7.0 + 5.0 * u[9]  # mm
         self._bundles = 0.10 + 0.08 * u[23]  # share of the apical RV crossed by muscle bundles
         self._fat = 1.5 + 1.5 * u[10]  # mm of fat on the epicardium
-        self._groove = 9.0 + 4.0 * u[11]
+        self._groove = 9.0 + 4.0 * u[11]  # mm over which the grooves between the chambers are filled
         size = 1.0 + 0.12 * u[12]
         self._la = ((10.0 + 3 * u[13], -12.0 + 3 * u[14], -25.0 - 4 * u[12]), (25.0 * size, 21.0 * size, 26.0 * size))
         size = 1.0 + 0.12 * u[15]
@@ -89,8 +89,8 @@ class Anatomy:
         outside = torch.full_like(m.depth, 1e3)
         high = (above[..., 2] < 45.0).nonzero(as_tuple=True)  # atria and vessels reach no further down
         tissue[high], label[high], outside[high] = self._above_the_valves(above[high], m.depth[high] < 0.0, a)
-        outside = _smooth_minimum(outside, self._right(tissue, label, points, m, a), self._groove)
-        outside = _smooth_minimum(outside, self._left(tissue, label, points, m, a), self._groove)
+        right, left = self._right(tissue, label, points, m, a), self._left(tissue, label, points, m, a)
+        outside = _smooth_minimum(outside, torch.minimum(right, left), self._groove)
         self._cover(tissue, points, outside)
         return HeartMap(tissue, label, outside)
 
@@ -129,7 +129,7 @@ class Anatomy:
     ) -> torch.Tensor:
         heart = self.heart
         inner = heart.base_radius(m.depth, m.epi_now)
-        outer, shell = self._right_walls(m, inner, a)
+        outer, shell, swell = self._right_walls(m, inner, a)
         has_rv = (outer - inner) > 0.3
         span = (m.depth > -heart.outflow_length) & (m.depth < heart.height)
         cavity = span & has_rv & (m.rho_now >= inner) & (m.rho_now < outer)
@@ -138,28 +138,33 @@ class Anatomy:
         tissue[wall] = int(Tissue.RV_WALL)
         label[cavity] = RV_CAVITY
         here, s = points[cavity], (m.depth[cavity] / heart.length).clamp(0.0, 1.0)
-        lining = self._rv_trabeculation * (0.3 + 1.2 * s) * (self.noise.at(here, 4.5, 5.0) - 0.1)
+        lining = self._rv_trabeculation * (0.4 + 1.1 * s) * (self.noise.at(here, 5.0, 5.0) + 0.15)
         bundles = (self.noise.at(here, 7.0, 11.0).abs() < self._bundles) & (s > 0.15)
-        muscle = ((outer - m.rho_now)[cavity] < lining) | bundles
+        muscle = ((outer - m.rho_now)[cavity] < lining) | ((m.rho_now - inner)[cavity] < 0.3 * lining) | bundles
         tissue[cavity] = torch.where(muscle, int(Tissue.TRABECULA), int(Tissue.RV_BLOOD)).to(torch.uint8)
-        far = torch.where(shell - inner > 2.0, m.rho_now - shell, torch.full_like(shell, 1e3))
-        return torch.maximum(far, torch.maximum(m.depth - heart.height, -heart.outflow_length - m.depth))
+        return torch.maximum(m.rho_now - swell, torch.maximum(m.depth - heart.height, -heart.outflow_length - m.depth))
 
-    def _right_walls(self, m: Material, inner: torch.Tensor, a: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def _right_walls(
+        self, m: Material, inner: torch.Tensor, a: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         # In- and outside of the RV's free wall as radii; only the septal side is worked out, elsewhere both hug the LV.
+        # The third is the outside with the grooves along the insertions filled in, as by fat.
         heart = self.heart
         thickness = heart.rv_wall * (0.6 + 0.4 * (1 - a)) / heart.stretch(a)
-        outer, shell = inner.clone(), inner + thickness
+        outer, shell, swell = inner.clone(), inner + thickness, inner.clone()
         side = (heart.septal_angle(m.theta) > 0.0) | (inner < 15.0)
         depth, theta, epi = m.depth[side], m.theta[side], inner[side]
         near = heart.rv_outer(depth, theta, epi, a)
         # The wall is as thick across a slanted free wall as across a radial one: look a little to both sides as well.
-        turn = heart.rv_wall / near
+        turn = heart.rv_wall / near.clamp_min(1.0)
         around = [
             heart.rv_outer(depth + dz, theta + sign * turn, epi, a) for sign, dz in ((-1, 0.0), (1, 0.0), (0, 2.5))
         ]
         outer[side], shell[side] = near, torch.stack([near, *around]).amax(0) + thickness
-        return outer, shell
+        wide = [heart.rv_outer(depth, theta + sign * self._groove / near.clamp_min(5.0), epi, a) for sign in (-1.0, 1.0)]
+        reach = torch.stack([near, near, *around[:2], *wide])
+        swell[side] = (reach + (reach - epi).clamp(0.0, thickness)).mean(0)
+        return outer, shell, swell
 
     def _above_the_valves(
         self, points: torch.Tensor, base: torch.Tensor, a: float

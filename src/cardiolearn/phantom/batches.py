@@ -14,14 +14,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save
 from tqdm import tqdm
 
-from cardiolearn.files import write_atomically
 from cardiolearn.phantom.mri import ANY_VENDOR, TEXTURE, Vendor, magnitude, signal_table, smooth_field, uniform
 from cardiolearn.phantom.observers import observe, sample_observer
 from cardiolearn.phantom.scene import Scene
 from cardiolearn.phantom.subject import Cohort, sample_subject
+from cardiolearn.tensors import read_tensors, write_tensors
 
 PIXEL = 1.5  # mm, of the stored maps
 SIZE = 208  # pixels: 312 mm
@@ -71,7 +70,7 @@ def _draw_file(path: Path, indices: range, cohort: Cohort, seed: int) -> None:
     torch.set_num_threads(1)
     drawn = [draw_slices(index, cohort, seed) for index in indices]
     tensors = {"tissue": torch.cat([d.tissue for d in drawn]), "label": torch.cat([d.label for d in drawn])}
-    write_atomically(path, save(tensors))
+    write_tensors(path, tensors, {})
 
 
 def draw_cohort(n_subjects: int, folder: Path, *, cohort: Cohort = "train", seed: int = 0, jobs: int = 2) -> SliceMaps:
@@ -88,7 +87,7 @@ def draw_cohort(n_subjects: int, folder: Path, *, cohort: Cohort = "train", seed
             work = [pool.submit(_draw_file, file, block, cohort, seed) for file, block in missing]
             for done in tqdm(as_completed(work), total=len(work), desc="drawing hearts", unit="file"):
                 done.result()
-    parts = [load_file(file) for file in files]
+    parts = [read_tensors(file)[0] for file in files]
     return SliceMaps(torch.cat([p["tissue"] for p in parts]), torch.cat([p["label"] for p in parts]))
 
 
@@ -114,10 +113,10 @@ def _field_of_view(images: torch.Tensor, generator: torch.Generator) -> torch.Te
     x = torch.linspace(-1, 1, width)[None, None, :]
     shift = 0.4 * torch.randn((n, 2, 1, 1), generator=generator)
     disc = ((x - shift[:, 0]) ** 2 + (y - shift[:, 1]) ** 2).sqrt() < uniform(n, (0.9, 1.4), generator)[:, None, None]
-    edges = uniform(4 * n, (0.55, 1.5), generator).reshape(4, n, 1, 1)
+    edges = uniform(4 * n, (0.42, 1.4), generator).reshape(4, n, 1, 1)
     frame = (x < edges[0]) & (x > -edges[1]) & (y < edges[2]) & (y > -edges[3])
     pick = torch.rand(n, generator=generator)[:, None, None]
-    return torch.where(pick < 0.12, disc, torch.where(pick < 0.35, frame, torch.ones_like(frame)))
+    return torch.where(pick < 0.12, disc, torch.where(pick < 0.45, frame, torch.ones_like(frame)))
 
 
 def normalise_batch(images: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
@@ -131,7 +130,7 @@ def normalise_batch(images: torch.Tensor, low: torch.Tensor, high: torch.Tensor)
 
 def render_batch(
     maps: SliceMaps, picks: torch.Tensor, generator: torch.Generator, *,
-    size: int = 112, pixel: float = 1.8, vendor: Vendor = ANY_VENDOR,
+    size: int = 128, pixel: float = 1.5, vendor: Vendor = ANY_VENDOR,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     r"""Images `(n, 1, size, size)` in [0, 1] and labels `(n, size, size)` (int64, classes 0-3) of slices `picks`."""
     n = len(picks)

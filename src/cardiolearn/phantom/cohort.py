@@ -67,7 +67,7 @@ def write_cohort(
         activations = frame_activations(frames) if frames else END_DIASTOLE_END_SYSTOLE
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
             work: list[list[Future[Scan]]] = [
-                [pool.submit(_scan_frame, s, vendor, a, shape) for a in activations] for s in missing
+                [pool.submit(_scan_frame, s, vendor, a, t, shape) for t, a in enumerate(activations)] for s in missing
             ]
             for subject, scans in zip(tqdm(missing, desc="scanning hearts", unit="subject"), work, strict=True):
                 _write(folder / subject.identity, subject, [scan.result() for scan in scans], frames, made_with)
@@ -121,9 +121,9 @@ def _scene(subject: Subject) -> Scene:
     return Scene(subject)
 
 
-def _scan_frame(subject: Subject, vendor: Vendor, activation: float, shape: tuple[int, int]) -> Scan:
+def _scan_frame(subject: Subject, vendor: Vendor, activation: float, frame: int, shape: tuple[int, int]) -> Scan:
     r"""One frame; geometry and scanner follow from the subject's seed, so that the frames of a subject fit together."""
-    return scan_short_axis(_scene(subject), vendor, (activation,), seed=subject.seed, shape=shape)
+    return scan_short_axis(_scene(subject), vendor, (activation,), seed=subject.seed, shape=shape, first=frame)
 
 
 def _is_there(folder: Path, made_with: dict[str, Any]) -> bool:

@@ -108,7 +108,7 @@ def uniform(n: int, bounds: tuple[float, float], generator: torch.Generator) -> 
 def signal_table(n: int, vendor: Vendor, generator: torch.Generator) -> torch.Tensor:
     r"""Signal of each tissue for `n` scans: `(n, N_TISSUES, 2)`, water and fat part; LV blood is near 1.
 
-    The tissues scatter by `vendor.spread` (log-normal), organs that vary most between people by three times that. Blood
+    The tissues scatter by `vendor.spread` (log-normal), organs that vary most between people by twice that. Blood
     is the same blood everywhere up to inflow (a few percent), and stays brighter than heart muscle.
     """
     table = relaxation_table()
@@ -127,9 +127,9 @@ def signal_table(n: int, vendor: Vendor, generator: torch.Generator) -> torch.Te
         scatter[:, t] = muscle + 0.25 * scatter[:, t]
     signal = signal * scatter.exp()
     signal[:, list(_BLOOD)] *= inflow[:, None]
-    # Venous blood has lost oxygen and with it T2: the right heart is never brighter by much, often a good deal darker.
-    signal[:, list(_RIGHT)] *= uniform(n, (0.62, 1.08), generator)[:, None]
-    roof = 0.72 * signal[:, [Tissue.LV_BLOOD, Tissue.RV_BLOOD]].amin(1, keepdim=True)
+    # Inflow differs between the sides. (That venous blood is darker, having lost oxygen, follows from its shorter T2.)
+    signal[:, list(_RIGHT)] *= uniform(n, (0.85, 1.30), generator)[:, None]
+    roof = 0.72 * signal[:, list(_BLOOD)].amin(1, keepdim=True)
     signal[:, list(_HEART_MUSCLE)] = torch.minimum(signal[:, list(_HEART_MUSCLE)], roof)
     signal = signal / signal[:, Tissue.LV_BLOOD, None].clone()
     return torch.stack((signal * (1.0 - table[:, 3]), signal * table[:, 3]), dim=-1)
@@ -145,7 +145,7 @@ def smooth_field(n: int, shape: tuple[int, int], cell: int, generator: torch.Gen
 
 def blur(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
     r"""Gaussian blur of `(n, Y, X)` images, one `sigma` `(n,)` in pixels for each; borders are repeated."""
-    reach = 3
+    reach = 4
     offsets = torch.arange(-reach, reach + 1, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma[:, None].clamp_min(0.05)) ** 2)
     kernel = kernel / kernel.sum(1, keepdim=True)
@@ -179,12 +179,13 @@ def _band(n: int, shape: tuple[int, int], scans: torch.Tensor, generator: torch.
 
 def magnitude(
     water: torch.Tensor, fat: torch.Tensor, texture: torch.Tensor, vendor: Vendor, generator: torch.Generator,
-    scans: torch.Tensor | None = None,
+    scans: torch.Tensor | None = None, grain: torch.Generator | None = None,
 ) -> torch.Tensor:  # fmt: skip
     r"""Magnitude images `(n, Y, X)` from water and fat signal and texture strength, each `(n, Y, X)`.
 
     `scans` `(n,)` numbers the scan each image belongs to: images of one scan share settings and the coil's profile
-    (default: each image is a scan of its own). Blood is near 1.
+    (default: each image is a scan of its own). Noise comes from `grain` where it is given, so that frames of one scan,
+    drawn with equal generators, differ by nothing else. Blood is near 1.
     """
     n, shape = water.shape[0], (water.shape[-2], water.shape[-1])
     scans = torch.arange(n) if scans is None else scans
@@ -200,7 +201,7 @@ def magnitude(
     image = image * _band(n, shape, scans, generator)
     image = image * coil_bias(m, shape, uniform(m, vendor.bias, generator), generator)[scans]
     level = uniform(m, vendor.noise, generator)[scans, None, None]
-    noise = [blur(torch.randn((n, *shape), generator=generator), 0.6 * sigma) for _ in range(2)]
+    noise = [blur(torch.randn((n, *shape), generator=grain or generator), 0.6 * sigma) for _ in range(2)]
     image = ((image + level * noise[0] * 1.3) ** 2 + (level * noise[1] * 1.3) ** 2).sqrt()
     # Filters for crisp pictures overshoot at every edge.
     crisp = uniform(m, (-0.6, 0.8), generator).clamp_min(0.0)[scans, None, None]

@@ -144,7 +144,7 @@ class Thorax:
         half = self._mediastinum * (0.55 + 0.45 * smoothstep(-(y + 5.0) / 40.0)) + 10.0 * smoothstep((z - 30.0) / 40.0)
         aside = (x - 0.15 * self._centre[0] + 7.0 * self.noise.at(points, 50.0, 12.0)).abs()
         middle = aside < half * (0.5 + 0.5 * smoothstep((40.0 - y) / 60.0))
-        front = (outside < 3.0 + self._anterior_fat) & (y > self._centre[1] + 5.0)
+        front = outside < (3.0 + self._anterior_fat) * smoothstep((y - self._centre[1]) / 30.0)
         tissue[middle | front] = int(Tissue.MEDIASTINAL_FAT)
         return tissue
 

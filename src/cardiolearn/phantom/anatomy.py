@@ -161,7 +161,8 @@ class Anatomy:
             heart.rv_outer(depth + dz, theta + sign * turn, epi, a) for sign, dz in ((-1, 0.0), (1, 0.0), (0, 2.5))
         ]
         outer[side], shell[side] = near, torch.stack([near, *around]).amax(0) + thickness
-        wide = [heart.rv_outer(depth, theta + sign * self._groove / near.clamp_min(5.0), epi, a) for sign in (-1.0, 1.0)]
+        half = self._groove / near.clamp_min(5.0)
+        wide = [heart.rv_outer(depth, theta + sign * half, epi, a) for sign in (-1.0, 1.0)]
         reach = torch.stack([near, near, *around[:2], *wide])
         swell[side] = (reach + (reach - epi).clamp(0.0, thickness)).mean(0)
         return outer, shell, swell

@@ -12,7 +12,6 @@ import torch
 from skimage.color import rgb2lab
 
 from cardiolearn import plots
-from cardiolearn.checkpoint import History
 from cardiolearn.errors import InputError
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
@@ -90,16 +89,30 @@ def test_contact_sheet_has_a_panel_each_and_a_legend() -> None:
     assert len(plots.contact_sheet([pixels]).axes) == 1
 
 
-def test_training_curve_draws_the_recorded_one_behind() -> None:
-    live = History([1, 2, 3], [1.0, 0.5, 0.4], {3: 0.6}, 1.0)
-    full = History(list(range(1, 101)), list(np.linspace(1, 0.1, 100)), {50: 0.7, 100: 0.9}, 60.0)
-    figure = plots.training_curve(live, full)
-    loss, score = figure.axes
-    assert [line.get_label() for line in loss.lines] == ["recorded (full training)", "this training"]
-    assert loss.get_xlabel() == "training step" and score.get_ylabel() == "validation Dice"
-    assert list(score.lines[0].get_ydata()) == [0.7, 0.9]
-    assert len(plots.training_curve(History([1], [0.0])).axes) == 1
-    assert plots._smooth([3.0] * 90).tolist() == pytest.approx([3.0] * 90)
+def test_outline_runs_along_the_border_of_each_label() -> None:
+    import matplotlib.pyplot as plt
+
+    ax = plt.figure().subplots()
+    _, labels = image()
+    plots.outline(ax, labels, "red", spacing=(1.5, 2.0), name="observer O1")
+    assert len(ax.collections) == 2  # one for each label
+    wall = ax.collections[1].get_paths()[0].vertices
+    assert wall[:, 0].min() == pytest.approx(7.5 * 1.5) and wall[:, 1].max() == pytest.approx(14.5 * 2.0)
+    assert ax.get_legend_handles_labels()[1] == ["observer O1"]
+
+
+def test_focus_shows_the_heart_and_its_margin() -> None:
+    import matplotlib.pyplot as plt
+
+    ax = plt.figure().subplots()
+    pixels, labels = image()
+    plots.overlay(ax, pixels, labels, spacing=(1.5, 2.0))
+    plots.focus(ax, labels, spacing=(1.5, 2.0), margin=3.0)
+    assert ax.get_xlim() == pytest.approx((8 * 1.5 - 3.0, 17 * 1.5 + 3.0))
+    assert ax.get_ylim() == pytest.approx((14 * 2.0 + 3.0, 5 * 2.0 - 3.0))  # downwards
+    before = ax.get_xlim()
+    plots.focus(ax, np.zeros((20, 30)), spacing=(1.5, 2.0))
+    assert ax.get_xlim() == before
 
 
 def test_agreement_shows_every_subject_and_the_unit() -> None:
@@ -121,7 +134,7 @@ def test_agreement_shows_every_subject_and_the_unit() -> None:
         (lambda ax: plots.overlay(ax, np.zeros((2, 3)), np.full((2, 3), 6)), "label 6"),
         (lambda ax: plots.contact_sheet([]), "at least one"),
         (lambda ax: plots.contact_sheet([np.zeros((2, 2))], titles=["a", "b"]), "2 titles for 1 images"),
-        (lambda ax: plots.training_curve(History()), "no steps"),
+        (lambda ax: plots.focus(ax, np.zeros((2, 2, 2)), spacing=(1.0, 1.0)), "mask: expected"),
     ],
 )
 def test_bad_input_is_named(call: object, message: str) -> None:

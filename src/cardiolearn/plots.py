@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from cardiolearn.checkpoint import History
 
 # Ventricles from Okabe and Ito's colour-blind-safe set; the atria chosen to stay apart from them for every kind of eye.
 PALETTE = {
@@ -106,6 +105,24 @@ def _tint(
             ax.contour(columns, rows, mask, levels=[0.5], colors=[PALETTE[name]], linewidths=1.4)
 
 
+def outline(ax: Axes, labels: ArrayLike, colour: str, *, spacing: tuple[float, float], name: str) -> None:
+    r"""Draw the borders of labels (Y, X) in one colour over an `overlay` in mm: one person's drawing among others."""
+    drawn = _plane(labels, "labels")
+    columns, rows = (np.arange(n) * d for n, d in zip(drawn.shape[::-1], spacing, strict=True))
+    for label in np.unique(drawn[drawn > 0]):
+        ax.contour(columns, rows, drawn == label, levels=[0.5], colors=[colour], linewidths=1.4)
+    ax.plot([], [], color=colour, label=name)
+
+
+def focus(ax: Axes, mask: ArrayLike, *, spacing: tuple[float, float], margin: float = 25.0) -> None:
+    r"""Show of an `overlay` in mm only what lies within `margin` mm of the mask (Y, X); all where that is empty."""
+    for axis, values in ((1, ax.set_xlim), (0, ax.set_ylim)):
+        inside = np.flatnonzero((_plane(mask, "mask") > 0).any(1 - axis))
+        if len(inside):
+            first, last = inside[[0, -1]] * spacing[1 - axis] + (-margin, margin)
+            values((first, last) if axis == 1 else (last, first))  # y runs downwards
+
+
 def structure_legend(figure: Figure, labels: ArrayLike) -> None:
     r"""A legend, below the figure, of the structures present in `labels`."""
     from matplotlib.patches import Patch
@@ -150,42 +167,6 @@ def contact_sheet(
     if labels is not None:
         structure_legend(figure, np.concatenate([np.ravel(np.asarray(label)) for label in labels]))
     return figure
-
-
-def training_curve(history: History, recorded: History | None = None, *, score: str = "validation Dice") -> Figure:
-    r"""Loss and validation score over the steps; a longer `recorded` training is drawn behind the live one.
-
-    Raises:
-        InputError: A history without steps.
-    """
-    import matplotlib.pyplot as plt
-
-    validated = any(h is not None and h.validation for h in (history, recorded))
-    figure, axes = plt.subplots(1, 2 if validated else 1, figsize=(11 if validated else 6.5, 4), squeeze=False)
-    for given, colour, name in (
-        (recorded, "#999999", "recorded (full training)"),
-        (history, "#0072B2", "this training"),
-    ):
-        if given is None:
-            continue
-        if not given.steps:
-            raise InputError(f"training_curve: {name} has no steps")
-        axes[0, 0].plot(given.steps, _smooth(given.loss), color=colour, label=name)
-        if validated and given.validation:
-            points = sorted(given.validation.items())
-            axes[0, 1].plot(*zip(*points, strict=True), color=colour, marker="o", label=name)
-    axes[0, 0].set(xlabel="training step", ylabel="loss (smoothed)")
-    axes[0, 0].legend()
-    if validated:
-        axes[0, 1].set(xlabel="training step", ylabel=score)
-    return figure
-
-
-def _smooth(loss: Sequence[float]) -> NDArray[np.float64]:
-    r"""Mean over a window of a thirtieth of the training; batches differ more than the steps."""
-    width = max(1, len(loss) // 30)
-    kernel = np.ones(width)
-    return np.asarray(np.convolve(loss, kernel, "same") / np.convolve(np.ones(len(loss)), kernel, "same"))
 
 
 def agreement(ax: Axes, groups: Mapping[str, ArrayLike], *, quantity: str, unit: str = "1") -> None:

@@ -82,6 +82,16 @@ def test_storage_order_does_not_matter(order: tuple[int, ...], flips: tuple[int,
         assert dice(found == c, expected == c) >= 0.98
 
 
+@pytest.mark.parametrize("wrong", [1 / 1.6, 1 / 1.3, 1.15, 1.3])
+def test_a_wrong_pixel_size_does_not_matter(wrong: float) -> None:
+    image = target()
+    stated = image.affine.copy()
+    stated[:3, :2] *= wrong
+    expected, found = segment(image, Thresholds()).data, segment(Image(image.data, stated), Thresholds()).data
+    for c in (1, 2):
+        assert dice(found == c, expected == c) >= 0.97
+
+
 def test_cine_frames_are_segmented_each() -> None:
     image = target()
     cine = Image(torch.stack([image.data, image.data.roll(3, dims=2)]), image.affine, 0.03)

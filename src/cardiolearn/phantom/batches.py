@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -43,13 +43,10 @@ def draw_slices(index: int, cohort: Cohort = "train", seed: int = 0) -> SliceMap
     r"""Short-axis slices of subject `index`, from above the valves to below the apex, drawn by one of eight annotators.
 
     The moment is end-diastole, end-systole or any between, one per subject; the planes tilt by a few degrees as a
-    technician's would. The right ventricle is made larger or smaller than the subject's (SD 22 %): diseases of the
-    lungs and of the right heart, which the cohort has not, change it alone. Reproducible from the arguments alone.
+    technician's would. Reproducible from the arguments alone.
     """
     g = torch.Generator().manual_seed(seed * 1_000_003 + index)
-    subject = sample_subject(index, cohort=cohort, seed=seed)
-    right = math.exp(0.22 * torch.randn(1, generator=g).clamp(-2, 2).item())
-    scene = Scene(replace(subject, rv_edv=subject.rv_edv * right, rv_esv=subject.rv_esv * right))
+    scene = Scene(sample_subject(index, cohort=cohort, seed=seed))
     moment = torch.rand(2, generator=g).tolist()
     a = 0.0 if moment[0] < 0.35 else 1.0 if moment[0] < 0.72 else moment[1]
     top, bottom = -20.0, scene.heart.height + 9.0
@@ -102,9 +99,7 @@ def _poses(n: int, generator: torch.Generator, size: int, pixel: float) -> torch
     half = SIZE * PIXEL / 2
     zoom = scale * size * pixel / 2 / half
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    # Half the hearts lie near the centre, as in a second look, half anywhere, as in a first.
-    spread = torch.where(torch.rand((n, 1), generator=generator) < 0.5, 8.0, 30.0)
-    shift = (spread * torch.randn((n, 2), generator=generator)).clamp(-65, 65) / half
+    shift = (25.0 * torch.randn((n, 2), generator=generator)).clamp(-65, 65) / half
     aspect = torch.exp(0.06 * torch.randn(n, generator=generator))  # hearts are rounder or flatter than the cohort's
     row0 = torch.stack((cos * flip, -sin, shift[:, 0]), -1) * aspect[:, None]
     row1 = torch.stack((sin * flip, cos, shift[:, 1]), -1) / aspect[:, None]

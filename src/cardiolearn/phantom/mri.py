@@ -129,7 +129,7 @@ def signal_table(n: int, vendor: Vendor, generator: torch.Generator) -> torch.Te
     signal[:, list(_BLOOD)] *= inflow[:, None]
     # Inflow differs between the sides. (That venous blood is darker, having lost oxygen, follows from its shorter T2.)
     signal[:, list(_RIGHT)] *= uniform(n, (0.85, 1.30), generator)[:, None]
-    roof = 0.6 * signal[:, list(_BLOOD)].amin(1, keepdim=True)
+    roof = 0.72 * signal[:, list(_BLOOD)].amin(1, keepdim=True)
     signal[:, list(_HEART_MUSCLE)] = torch.minimum(signal[:, list(_HEART_MUSCLE)], roof)
     signal = signal / signal[:, Tissue.LV_BLOOD, None].clone()
     return torch.stack((signal * (1.0 - table[:, 3]), signal * table[:, 3]), dim=-1)

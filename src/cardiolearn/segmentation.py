@@ -24,7 +24,7 @@ PIXEL = 1.5  # mm: what the network was trained at
 WINDOW = 128  # pixels, 192 mm: both ventricles of a dilated heart and some surroundings
 SMALLEST, AVERAGE = 22.0, 32.0  # mm, radius of the left ventricle with its wall at mid-height
 MANY_VIEWS = 64  # slices; a longer scan is looked at from fewer sides
-BATCH = 16
+BATCH = 16  # windows at a time; larger pictures go in smaller batches, so that memory does not grow
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ def _scale(data: Tensor) -> Tensor:
 
 def _probabilities(network: nn.Module, images: Tensor) -> Tensor:
     device = next(network.parameters()).device
-    parts = [part.to(device).contiguous(memory_format=torch.channels_last) for part in images.split(BATCH)]
+    batch = max(1, BATCH * WINDOW**2 // images[0].numel())
+    parts = [part.to(device).contiguous(memory_format=torch.channels_last) for part in images.split(batch)]
     return torch.cat([network(part).softmax(1).cpu() for part in parts])
 
 

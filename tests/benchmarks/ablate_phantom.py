@@ -32,7 +32,7 @@ ORGANS = (
     Tissue.LIVER, Tissue.LIVER_VESSEL, Tissue.SPLEEN, Tissue.STOMACH_WALL, Tissue.STOMACH_FLUID, Tissue.STOMACH_FOOD,
     Tissue.VISCERAL_FAT, Tissue.KIDNEY, Tissue.ARTERY, Tissue.VEIN, Tissue.MEDIASTINAL_FAT,
 )  # fmt: skip
-TRAIN_SUBJECTS, TEST_SEED = 500, 77
+TRAIN_SUBJECTS, TEST_SEED = 480, 77
 
 
 def straight(n: int, generator: torch.Generator, size: int, pixel: float) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cardiolearn.errors import InputError
+from cardiolearn.metrics import dice
 from cardiolearn.phantom import batches
 from cardiolearn.phantom.batches import (
     SIZE,
@@ -21,6 +22,7 @@ from cardiolearn.phantom.batches import (
     render_batch,
 )
 from cardiolearn.phantom.mri import UNSEEN_VENDOR
+from cardiolearn.phantom.observers import ANNOTATORS
 from cardiolearn.phantom.tissue import N_TISSUES, Tissue
 
 
@@ -182,3 +184,13 @@ def test_an_interrupted_drawing_goes_on(tmp_path: Path, capfd: pytest.CaptureFix
     again = draw_cohort(26, tmp_path, jobs=1)
     assert torch.equal(again.tissue, found.tissue)
     assert "drawing hearts" in capfd.readouterr().err
+
+
+def test_labels_without_annotators_are_the_truth_of_the_same_slices() -> None:
+    drawn, truth = batches.draw_slices(2), batches.draw_slices(2, annotators=())
+    assert torch.equal(drawn.tissue, truth.tissue)
+    assert {4, 5} & set(truth.label.unique().tolist())  # annotators of the short axis know no atria
+    for one in ANNOTATORS[:2]:
+        alone = batches.draw_slices(2, annotators=(one,))
+        assert dice(alone.label == 1, truth.label == 1) > 0.85
+        assert not torch.equal(alone.label, truth.label)

@@ -11,7 +11,8 @@ import torch
 
 from cardiolearn.errors import InputError
 from cardiolearn.phantom import cohort
-from cardiolearn.phantom.acquisition import scan_short_axis
+from cardiolearn.phantom.acquisition import frame_activations, scan_short_axis
+from cardiolearn.phantom.long_axis import scan_long_axis
 from cardiolearn.phantom.mri import UNSEEN_VENDOR
 from cardiolearn.phantom.scene import Scene
 from cardiolearn.phantom.subject import sample_subject
@@ -80,6 +81,38 @@ def test_a_cine_has_frames_phases_and_a_duration(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_long_axis_views_are_written_where_asked(tmp_path: Path) -> None:
+    views = ("la_4ch", "sa", "la_2ch")
+    (study,) = cohort.write_cohort(tmp_path / "all", 1, seed=3, frames=3, shape=(65, 60), views=views)
+    subject = sample_subject(0, cohort="test", seed=3)
+    for view in ("la_2ch", "la_4ch"):
+        scan = scan_long_axis(
+            Scene(subject), UNSEEN_VENDOR, view, frame_activations(3), seed=subject.seed, shape=(65, 60)
+        )
+        assert torch.equal(study.image(view, None).data, scan.image.data)
+        assert torch.equal(study.labels(view, None).data, scan.labels.data)
+        assert np.allclose(study.image(view).affine, scan.image.affine, atol=1e-4)
+        for phase in ("ED", "ES"):
+            t = study.info[f"frame_{phase}"]
+            assert torch.equal(study.image(view, phase).data, scan.image.data[t])
+            assert torch.equal(study.labels(view, phase).data, scan.labels.data[t])
+    with pytest.raises(InputError, match="views"):  # the folder has more than a call without views asks for
+        cohort.write_cohort(tmp_path / "all", 1, seed=3, frames=3, shape=(65, 60))
+
+
+@pytest.mark.slow
+def test_short_axis_alone_by_default(folder: Path) -> None:
+    assert sorted(p.name for p in (folder / "test-00000").glob("*la_*")) == []
+
+
+@pytest.mark.parametrize("views", [(), ("sa", "la_3ch"), ("sa", "sa")])
+def test_unknown_views_are_refused(tmp_path: Path, views: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="views: expected some of sa, la_2ch, la_4ch, each once, got"):
+        cohort.write_cohort(tmp_path / "new", 1, views=views)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
 def test_annotators_differ_and_repeat_themselves(folder: Path) -> None:
     study = find_studies(folder)[0]
     drawn, again = (cohort.drawings(study, "ED") for _ in range(2))
@@ -109,7 +142,7 @@ def test_the_cache_is_named_after_the_code(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / str(i)).mkdir()
         (tmp_path / str(i) / "heart.py").write_text(source)
         (tmp_path / str(i) / "unused.py").write_text(f"x = {i}\n")
-        for name in ("batches", "cohort"):
+        for name in ("batches", "cohort", "long_axis_batches"):
             (tmp_path / str(i) / f"{name}.py").write_text("from cardiolearn.phantom.heart import x\n")
         monkeypatch.setattr(cohort, "__file__", str(tmp_path / str(i) / "cohort.py"))
         cohort.phantom_version.cache_clear()

@@ -1,4 +1,4 @@
-r"""Scanning a subject: a short-axis cine with its true labels, geometry as a real scanner would write it."""
+r"""Scanning a subject: a cine with its true labels, geometry as a real scanner would write it."""
 
 from __future__ import annotations
 
@@ -81,10 +81,22 @@ def scan_short_axis(
     """
     generator = torch.Generator().manual_seed(seed)
     affine, n_slices, thickness = short_axis_affine(scene, vendor, shape, generator)
-    points = grid_points(affine, (n_slices, *shape))
+    grid = (n_slices, *shape)
+    return acquire(scene, vendor, activations, affine, grid, thickness, generator, breath_hold=breath_hold, first=first)
+
+
+def acquire(
+    scene: Scene, vendor: Vendor, activations: Sequence[float], affine: np.ndarray, grid: tuple[int, int, int],
+    thickness: float, generator: torch.Generator, *, breath_hold: float, first: int,
+) -> Scan:  # fmt: skip
+    r"""Scan the planned slices `affine`, `grid` `(Z, Y, X)`, of `thickness` mm; what all views have in common.
+
+    `breath_hold` and `first` as in :func:`scan_short_axis`; everything random is drawn from `generator`.
+    """
+    points = grid_points(affine, grid)
     right, down, axis = (torch.from_numpy(affine[:3, i]).float() for i in range(3))
     normal = axis / axis.norm()
-    shift = breath_hold * torch.randn((n_slices, 2), generator=generator)
+    shift = breath_hold * torch.randn((grid[0], 2), generator=generator)
     points = points + (shift[:, :1] * right / right.norm() + shift[:, 1:] * down / down.norm())[:, None, None]
     table = torch.cat((signal_table(1, vendor, generator)[0], TEXTURE[:, None]), 1)
     look = int(torch.randint(2**31, (1,), generator=generator))
@@ -97,7 +109,7 @@ def scan_short_axis(
         # The same draws in every frame: one scan has one coil, one noise level, one grey scale. But the noise is new.
         same, grain = torch.Generator().manual_seed(look), torch.Generator().manual_seed(look + 1 + t)
         water, fat, texture = mixed.unbind(-1)
-        scans = torch.zeros(n_slices, dtype=torch.long)
+        scans = torch.zeros(grid[0], dtype=torch.long)
         image = magnitude(water, fat, texture, vendor, same, scans, grain)
         frames.append((image * 400.0).round())
         labels.append(scene.labels_at(points, a))

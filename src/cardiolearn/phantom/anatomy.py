@@ -188,6 +188,7 @@ class Anatomy:
         artery = torch.minimum(artery, tube(points, branch, [0.8 * p, 0.7 * p, 0.6 * p]))
         veins = tube(points, [(20.0, -20.0, -42.0), (45.0, -30.0, -52.0), (70.0, -36.0, -60.0)], [9.0, 6.0, 4.0])
         veins = torch.minimum(veins, tube(points, [(-10.0, -26.0, -40.0), (-45.0, -48.0, -48.0)], [8.0, 5.0]))
+        veins = torch.where(la < 0.0, 1e3, veins)  # they end where they open into the atrium
         appendage = tube(points, [(24.0, 8.0, -18.0), (30.0, 24.0, -14.0)], [8.0, 5.0])
         for distance, wall, code, name in (
             (torch.minimum(la, appendage), 2.0, Tissue.LA_BLOOD, LEFT_ATRIUM),

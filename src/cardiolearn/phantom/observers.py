@@ -70,15 +70,6 @@ ANNOTATORS: tuple[Observer, ...] = (
 OBSERVERS: tuple[Observer, ...] = ANNOTATORS[:3]
 
 
-def sample_observer(generator: torch.Generator) -> Observer:
-    r"""One of the eight :data:`ANNOTATORS`, each equally likely: the training mixture of the lecture's paper.
-
-    >>> sample_observer(torch.Generator().manual_seed(0)) in ANNOTATORS
-    True
-    """
-    return ANNOTATORS[int(torch.randint(len(ANNOTATORS), (1,), generator=generator))]
-
-
 def observe(labels: torch.Tensor, spacing: tuple[float, float, float], observer: Observer, seed: int) -> torch.Tensor:
     r"""Draw a scan as ``observer`` would.
 

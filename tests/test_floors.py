@@ -13,10 +13,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "cardiolearn"
 FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = {
-    0: "errors files tensors home records ledger image nifti dicom study metrics surfaces statistics evaluation",
+    0: "errors files tensors home records ledger image slices nifti dicom study metrics surfaces statistics evaluation",
     1: "phantom",
-    2: "networks forests registration quality checkpoint weights training",
-    3: "plots widgets claims experiment segmentation live",
+    2: "networks forests registration quality rules checkpoint weights training",
+    3: "plots widgets claims experiment segmentation scans tables live",
     4: "lab checks",
     5: "harness",
     6: "cli",

@@ -15,7 +15,9 @@ from torch import nn
 from cardiolearn.errors import InputError
 from cardiolearn.image import Image, read_image, read_labels, resample, write_image
 from cardiolearn.metrics import dice
-from cardiolearn.segmentation import PIXEL, _unwindow, _window, read_scan, segment, segment_file, slice_axis
+from cardiolearn.scans import read_scan, segment_file
+from cardiolearn.segmentation import segment
+from cardiolearn.slices import PIXEL, slice_axis, unwindow, window
 
 AFFINE = np.array([[-1.5, 0.3, -4.0, 60.0], [0.2, -1.1, 6.0, -20.0], [0.4, -1.2, -6.0, 35.0], [0.0, 0.0, 0.0, 1.0]])
 
@@ -116,14 +118,14 @@ def test_slice_axis(spacing: tuple[float, ...], shape: tuple[int, ...], axis: in
 def test_window_and_back_is_the_identity_inside() -> None:
     y, x = torch.meshgrid(torch.linspace(0, 3, 60), torch.linspace(0, 2, 73), indexing="ij")
     smooth = (torch.sin(y) * torch.cos(x))[None]
-    seen = _window(smooth, (1.4, 1.6), (30.0, 33.0), (128, 128), 0.7)
-    back = _unwindow(seen, (1.4, 1.6), (30.0, 33.0), (60, 73), 0.7)[0, 0]
+    seen = window(smooth, (1.4, 1.6), (30.0, 33.0), (128, 128), 0.7)
+    back = unwindow(seen, (1.4, 1.6), (30.0, 33.0), (60, 73), 0.7)[0, 0]
     assert (back - smooth[0])[3:-3, 3:-3].abs().max() < 5e-3
 
 
 def test_window_pixels_lie_where_they_should() -> None:
     ramp = torch.arange(80.0)[None, None].expand(1, 64, 80).contiguous()
-    seen = _window(ramp, (1.2, 1.2), (31.0, 40.0), (16, 16), 1.0)[0, 0]
+    seen = window(ramp, (1.2, 1.2), (31.0, 40.0), (16, 16), 1.0)[0, 0]
     expected = 40.0 + (torch.arange(16) - 7.5) * PIXEL / 1.2
     assert torch.allclose(seen[8], expected, atol=1e-3)
 

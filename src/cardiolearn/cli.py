@@ -90,12 +90,13 @@ def learner() -> None:
 def segment(
     scan: Annotated[Path, typer.Argument(help="A NIfTI file, a DICOM cine folder, or a study folder.")],
     out: Annotated[Path, typer.Option(help="The label map to write, in the scan's own grid.")],
+    view: Annotated[str, typer.Option(help="sa: a short-axis stack; la: a two- or four-chamber picture.")] = "sa",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    r"""Find the ventricles in a short-axis scan; volumes and ejection fraction for a cine."""
-    from cardiolearn.segmentation import segment_file
+    r"""Outline the chambers of a scan; volumes or areas, ejection fraction for a cine, and what to look at."""
+    from cardiolearn.scans import segment_file
 
-    print(segment_file(scan, out, device))
+    print(segment_file(scan, out, device, view))
 
 
 @app.command()

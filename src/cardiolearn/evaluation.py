@@ -12,6 +12,7 @@ from cardiolearn.image import Image
 from cardiolearn.metrics import dice, mean_contour_distance
 from cardiolearn.study import LABELS
 
+ATRIA = {"la": LABELS["left_atrium"], "ra": LABELS["right_atrium"]}
 VENTRICLES = {"lv": LABELS["lv_cavity"], "myocardium": LABELS["myocardium"], "rv": LABELS["rv_cavity"]}
 
 
@@ -35,6 +36,12 @@ def compare(one: Image, other: Image) -> dict[str, float]:
 def compare_pairs(drawings: Mapping[str, Image]) -> list[dict[str, Any]]:
     r"""`compare` for every pair of annotators of one scan, with their names joined as `pair`."""
     return [{"pair": f"{a} vs {b}"} | compare(drawings[a], drawings[b]) for a, b in combinations(drawings, 2)]
+
+
+def compare_chambers(one: Image, other: Image) -> dict[str, float]:
+    r"""`dice.*` of two long-axis label maps for every structure (`lv`, `myocardium`, `rv`, `la`, `ra`) `other` has."""
+    present = {name: label for name, label in (VENTRICLES | ATRIA).items() if (other.data == label).any()}
+    return {f"dice.{name}": dice(one.data == label, other.data == label) for name, label in present.items()}
 
 
 def _box(marked: torch.Tensor) -> tuple[slice, ...]:

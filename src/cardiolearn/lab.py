@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from cardiolearn.home import WEIGHTS_VARIABLE, find_home, recorded_results, resu
 from cardiolearn.records import MIME, START_MIME, Record, make_record, show
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
 # Minutes a lesson may take on two CPU cores; shown until a recorded run has measured it.
@@ -77,6 +78,17 @@ class Run:
         )
         self.records[name] = record
         show(record.text(), {MIME: record.bundle()})
+
+    def record_table(self, prefix: str, table: pd.DataFrame, units: Mapping[str, str]) -> None:
+        r"""`record` each column of `units` (column to unit) as `prefix.column`: the mean of each subject's rows.
+
+        `table` has a column or an index `subject`. Columns it lacks are passed over, and so are subjects without a
+        number.
+        """
+        means = table.groupby("subject").mean(numeric_only=True)
+        for column, unit in units.items():
+            if column in means and len(values := means[column].dropna()):
+                self.record(f"{prefix}.{column}", values, unit=unit, subjects=list(values.index))
 
     def claims(self) -> None:
         r"""Show this lesson's claims, judged on what was recorded so far in this kernel."""

@@ -180,6 +180,32 @@ def agreement(ax: Axes, groups: Mapping[str, ArrayLike], *, quantity: str, unit:
     ax.set_ylabel(quantity if unit == "1" else f"{quantity} ({unit})")
 
 
+def bland_altman(ax: Axes, ours: ArrayLike, theirs: ArrayLike, *, quantity: str, unit: str) -> None:
+    r"""Difference over mean of two measurements of the same subjects, with the bias and the 95 % limits of agreement.
+
+    Source: Bland and Altman 1986.
+    """
+    from cardiolearn.statistics import bland_altman as agree
+
+    first, second = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    found = agree(first, second)
+    ax.plot((first + second) / 2, first - second, "o", alpha=0.6, markersize=5, color="#0072B2")
+    for height, style in ((found.bias, "-"), (found.lower, "--"), (found.upper, "--")):
+        ax.axhline(height, color="black", linestyle=style, linewidth=1.2)
+        ax.annotate(f"{height:+.1f}", (1, height), xycoords=("axes fraction", "data"), va="bottom", ha="right")
+    ax.set(xlabel=f"mean {quantity} ({unit})", ylabel=f"difference ({unit})", title=quantity)
+
+
+def reliability(ax: Axes, stated: ArrayLike, right: ArrayLike, count: ArrayLike) -> None:
+    r"""Share of right pixels over the probability the network stated; dots as large as their bins are full."""
+    x, y, n = (np.asarray(values, dtype=np.float64) for values in (stated, right, count))
+    full = n > 0
+    ax.plot([0, 1], [0, 1], color="0.6", linewidth=1.2, label="calibrated")
+    ax.scatter(x[full], y[full], s=20 + 180 * np.sqrt(n[full] / n.max()), color="#0072B2", label="network")
+    ax.set(xlabel="probability the network states", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.legend()
+
+
 def _plane(image: ArrayLike, what: str) -> NDArray[np.float64]:
     pixels = np.asarray(image, dtype=np.float64)
     if pixels.ndim != 2 or pixels.size == 0:

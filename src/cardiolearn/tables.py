@@ -1,0 +1,109 @@
+r"""Tables with one row per scan: a method, the annotators and the truth, compared two by two.
+
+Segmentations go by (subject, phase), as `segmentation.segment_all` returns them; drawings by (subject, phase) and
+annotator. Every table has the columns `subject` and `phase`, so that all of them can be paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cardiolearn.evaluation import compare, compare_chambers, compare_pairs
+from cardiolearn.image import Image
+from cardiolearn.phantom.cohort import drawings
+from cardiolearn.study import PHASES, Study, clinical_indices
+
+Found = Mapping[tuple[str, str], Image]
+Drawn = Mapping[tuple[str, str], Mapping[str, Image]]
+INDICES = ("lv_edv", "lv_esv", "lv_ef", "lv_mass", "rv_edv", "rv_esv", "rv_ef")
+
+
+def draw_all(studies: Iterable[Study]) -> dict[tuple[str, str], dict[str, Image]]:
+    r"""What the annotators drew of each short-axis scan; scans without labels are passed over."""
+    pairs = [(study, phase) for phase in PHASES for study in studies]
+    every = {(study.subject, phase): drawings(study, phase) for study, phase in pairs if study.has("sa", phase)}
+    return {key: drawn for key, drawn in every.items() if drawn}
+
+
+def true_labels(studies: Iterable[Study], view: str = "sa") -> dict[tuple[str, str], Image]:
+    r"""The labels kept with the studies: a phantom's are the truth, a patient's were drawn by somebody."""
+    pairs = [(study, phase) for phase in PHASES for study in studies]
+    return {(s.subject, p): s.labels(view, p) for s, p in pairs if s.has(view, p, label=True)}
+
+
+def versus_annotators(found: Found, drawn: Drawn) -> pd.DataFrame:
+    r"""`evaluation.compare` of each segmentation with each annotator's drawing of the scan."""
+    return _table(
+        {"subject": s, "phase": p, "annotator": name, **compare(found[s, p], labels)}
+        for (s, p), people in drawn.items()
+        if (s, p) in found
+        for name, labels in people.items()
+    )
+
+
+def between_annotators(drawn: Drawn) -> pd.DataFrame:
+    r"""`evaluation.compare` of every two annotators of a scan, as `pair`."""
+    return _table(
+        {"subject": s, "phase": p, **row} for (s, p), people in drawn.items() for row in compare_pairs(people)
+    )
+
+
+def versus_truth(truth: Found, segmentations: Mapping[str, Found]) -> pd.DataFrame:
+    r"""`evaluation.compare` of segmentations of the same scans, by name (`who`), with the truth."""
+    return _table(
+        {"subject": s, "phase": p, "who": who, **compare(found[s, p], labels)}
+        for who, found in segmentations.items()
+        for (s, p), labels in truth.items()
+        if (s, p) in found
+    )
+
+
+def chambers(found: Found, truth: Found) -> pd.DataFrame:
+    r"""`evaluation.compare_chambers` of long-axis segmentations with the truth."""
+    return _table(
+        {"subject": s, "phase": p, **compare_chambers(found[s, p], labels)}
+        for (s, p), labels in truth.items()
+        if (s, p) in found
+    )
+
+
+def majority(people: Sequence[Image]) -> Image:
+    r"""What most annotators drew: the commonest label of each voxel, the lowest of equally common ones."""
+    votes = torch.stack([torch.stack([one.data == k for one in people]).sum(0) for k in range(6)])
+    return people[0].with_data(votes.argmax(0).to(torch.uint8))
+
+
+def indices(found: Found) -> pd.DataFrame:
+    r"""`study.clinical_indices` of every subject with both phases, one row each, by subject."""
+    subjects = [s for s, p in found if p == "ED" and (s, "ES") in found]
+    rows = [{"subject": s, **clinical_indices(found[s, "ED"], found[s, "ES"])} for s in subjects]
+    return _table(rows).set_index("subject") if rows else pd.DataFrame(columns=list(INDICES))
+
+
+def annotators_indices(drawn: Drawn) -> pd.DataFrame:
+    r"""The annotators' mean of each index, by subject."""
+    names = sorted({name for people in drawn.values() for name in people})
+    each = [indices({key: people[name] for key, people in drawn.items() if name in people}) for name in names]
+    return pd.concat(each).groupby(level=0, sort=False).mean() if each else pd.DataFrame(columns=list(INDICES))
+
+
+def by_subject(table: pd.DataFrame) -> pd.DataFrame:
+    r"""Means over everything else, one row per subject."""
+    return table.groupby("subject", sort=True).mean(numeric_only=True)
+
+
+def unusualness(subjects: pd.DataFrame, usual: pd.DataFrame) -> pd.Series:
+    r"""Mahalanobis distance of each row of `subjects` from the rows of `usual`, in the logarithms of its columns."""
+    x, y = np.log(subjects.to_numpy(float)), np.log(usual.to_numpy(float))
+    away = x - y.mean(0)
+    inverse = np.linalg.pinv(np.cov(y, rowvar=False))
+    return pd.Series(np.sqrt(np.einsum("ij,jk,ik->i", away, inverse, away)), index=subjects.index)
+
+
+def _table(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows))
+    return table if len(table) else pd.DataFrame(columns=["subject", "phase"])

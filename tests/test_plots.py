@@ -11,7 +11,7 @@ import pytest
 import torch
 from skimage.color import rgb2lab
 
-from cardiolearn import plots
+from cardiolearn import charts, plots
 from cardiolearn.errors import InputError
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
@@ -119,10 +119,10 @@ def test_agreement_shows_every_subject_and_the_unit() -> None:
     import matplotlib.pyplot as plt
 
     ax = plt.figure().subplots()
-    plots.agreement(ax, {"network": [0.9, 0.8], "observers": [0.7]}, quantity="Dice")
+    charts.agreement(ax, {"network": [0.9, 0.8], "observers": [0.7]}, quantity="Dice")
     assert ax.get_ylabel() == "Dice" and [t.get_text() for t in ax.get_xticklabels()] == ["network", "observers"]
     assert [len(line.get_xdata()) for line in ax.lines] == [2, 1]
-    plots.agreement(ax, {"network": [1.0]}, quantity="contour distance", unit="mm")
+    charts.agreement(ax, {"network": [1.0]}, quantity="contour distance", unit="mm")
     assert ax.get_ylabel() == "contour distance (mm)"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from cardiolearn.errors import InputError
+from cardiolearn.files import write_atomically
 from cardiolearn.home import WEIGHTS_VARIABLE, find_home, recorded_results, results_dir
 from cardiolearn.records import MIME, START_MIME, Record, make_record, show
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from torch import nn
+
+    from cardiolearn.checkpoint import History
+    from cardiolearn.networks.fcn import FCN
+    from cardiolearn.study import Study
+    from cardiolearn.trainings import Lessons
 
 # Minutes a lesson may take on two CPU cores; shown until a recorded run has measured it.
 PROFILES = {"classroom": 3, "reproduce": 30, "full": 600}
@@ -36,6 +43,66 @@ class Run:
     weights: str
     data: str = "phantom"
     records: dict[str, Record] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        r"""Where the lesson keeps drawn hearts and unfinished trainings, so that a second run is quicker."""
+        from cardiolearn.phantom.cohort import cache_folder
+
+        return cache_folder() / self.lesson
+
+    def studies(self, n: int, *, frames: int = 0, views: Sequence[str] = ("sa",), visit: int = 0) -> list[Study]:
+        r"""The studies of `data_dir`; without one, `n` subjects of the phantom's unseen cohort, drawn once and kept.
+
+        `frames` of a cine, `views` and `visit` as in :func:`~cardiolearn.phantom.cohort.write_cohort`.
+        """
+        from cardiolearn.phantom.cohort import write_cohort
+        from cardiolearn.study import find_studies
+
+        if self.data_dir is not None:
+            return find_studies(self.data_dir)
+        name = f"test-{self.seed}-{frames}-{visit}-{'-'.join(views)}"
+        return write_cohort(self.folder / name, n, seed=self.seed, frames=frames, views=views, visit=visit)
+
+    def train(
+        self, network: nn.Module, lessons: Lessons, name: str, steps: int, on_step: Callable[[int, float], None] | None
+    ) -> History:
+        r"""Train on pixel-wise cross-entropy; longer runs keep a checkpoint called `name`, from which they go on."""
+        import torch
+
+        from cardiolearn.training import train
+
+        options: dict[str, Any] = {"validate": lessons.held_out_dice, "validate_every": 200, "on_step": on_step}
+        if self.profile != "classroom":
+            path = self.folder / f"{name}-{len(lessons.maps)}-{steps}-{self.seed}.safetensors"
+            options |= {"checkpoint": path, "schedule": "cosine"}
+        loss, rate = torch.nn.functional.cross_entropy, 2e-3
+        return train(
+            network, lessons, loss, steps=steps, seed=self.seed, device=self.device, learning_rate=rate, **options
+        )
+
+    def trained(self, network: FCN, name: str) -> FCN:
+        r"""What is tested: in `classroom` the shipped weights `name`, else `network` as its exported file will hold it.
+
+        `network` holds the same weights afterwards; returned is a copy for inference on this run's device.
+        """
+        import torch
+
+        from cardiolearn.training import keep_freed_memory
+        from cardiolearn.weights import load_weights
+
+        if self.profile == "classroom":
+            origin = load_weights(network, name)
+            show(f"loaded {name}, trained by {origin.notebook}, profile {origin.profile}, seed {origin.seed}")
+        network.half().float().eval()  # the file holds 16-bit numbers
+        keep_freed_memory()
+        return network.fused().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def ship(self, network: nn.Module, name: str, scores: Mapping[str, float]) -> None:
+        r"""Export trained weights to `course/weights`, with where they come from and what they scored."""
+        from cardiolearn.weights import Provenance, ship_weights
+
+        ship_weights(name, network.cpu(), Provenance(self.lesson, self.profile, self.seed, metrics=dict(scores)))
 
     @property
     def results_dir(self) -> Path:
@@ -72,23 +139,50 @@ class Run:
             unit=unit,
             subjects=subjects,
             seeds=seeds,
-            data=self.data,
+            data="phantom" if recorded else self.data,  # the kit's own recorded runs
             recorded=recorded,
             tolerance=tolerance,
         )
         self.records[name] = record
         show(record.text(), {MIME: record.bundle()})
 
-    def record_table(self, prefix: str, table: pd.DataFrame, units: Mapping[str, str]) -> None:
+    def record_table(
+        self,
+        prefix: str,
+        table: pd.DataFrame,
+        units: Mapping[str, str],
+        *,
+        recorded: bool = False,
+        tolerance: float = 0.05,
+    ) -> None:
         r"""`record` each column of `units` (column to unit) as `prefix.column`: the mean of each subject's rows.
 
         `table` has a column or an index `subject`. Columns it lacks are passed over, and so are subjects without a
         number.
         """
+        if not len(table):
+            return
         means = table.groupby("subject").mean(numeric_only=True)
         for column, unit in units.items():
             if column in means and len(values := means[column].dropna()):
-                self.record(f"{prefix}.{column}", values, unit=unit, subjects=list(values.index))
+                options: dict[str, Any] = {"recorded": recorded, "tolerance": tolerance}
+                self.record(f"{prefix}.{column}", values, unit=unit, subjects=list(values.index), **options)
+
+    @property
+    def shows_recorded(self) -> bool:
+        r"""Whether long experiments are shown from the tables of a longer run: in `classroom`, and on real scans."""
+        return self.profile == "classroom" or self.data_dir is not None
+
+    def experiment(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        r"""The table of a long experiment: computed and kept as `course/results/<name>.csv`, or read from there."""
+        if self.shows_recorded:
+            table: pd.DataFrame = self.recorded(name)
+            return table
+        table = compute()
+        self.results_dir.mkdir(parents=True, exist_ok=True)
+        text = table.round(5).to_csv(index=False, lineterminator="\n")
+        write_atomically(self.results_dir / f"{name}.csv", text.encode())
+        return table
 
     def claims(self) -> None:
         r"""Show this lesson's claims, judged on what was recorded so far in this kernel."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from cardiolearn.image import Image
+
 
 # Ventricles from Okabe and Ito's colour-blind-safe set; the atria chosen to stay apart from them for every kind of eye.
 PALETTE = {
@@ -169,41 +171,60 @@ def contact_sheet(
     return figure
 
 
-def agreement(ax: Axes, groups: Mapping[str, ArrayLike], *, quantity: str, unit: str = "1") -> None:
-    r"""One column of dots per group, one dot a subject, with the mean as a bar: the figure beside a claim."""
-    for i, (name, values) in enumerate(groups.items()):
-        points = np.asarray(values, dtype=np.float64).ravel()
-        spread = np.random.default_rng(0).uniform(-0.15, 0.15, points.size)
-        ax.plot(i + spread, points, "o", alpha=0.5, markersize=5, label=name)
-        ax.hlines(points.mean(), i - 0.28, i + 0.28, color="black", zorder=3)
-    ax.set_xticks(range(len(groups)), list(groups))
-    ax.set_ylabel(quantity if unit == "1" else f"{quantity} ({unit})")
+def middle_slice(labels: Image) -> int:
+    r"""The middle one of the slices of `labels` `(Z, Y, X)` that show LV cavity; of all slices where none does."""
+    shown = np.flatnonzero((labels.data == 1).flatten(1).any(1))
+    return int(shown[len(shown) // 2]) if len(shown) else len(labels.data) // 2
 
 
-def bland_altman(ax: Axes, ours: ArrayLike, theirs: ArrayLike, *, quantity: str, unit: str) -> None:
-    r"""Difference over mean of two measurements of the same subjects, with the bias and the 95 % limits of agreement.
+def automatic_above_manual(
+    scans: Mapping[str, Image], automatic: Mapping[str, Image], manual: Mapping[str, Image], *, size: float = 2.6
+) -> Figure:
+    r"""One column per scan `(Z, Y, X)`, by title: its middle slice outlined by the machine above, by hand below.
 
-    Source: Bland and Altman 1986.
+    Source: the layout of Fig. 3 of Bai et al. 2018.
     """
-    from cardiolearn.statistics import bland_altman as agree
+    import matplotlib.pyplot as plt
 
-    first, second = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
-    found = agree(first, second)
-    ax.plot((first + second) / 2, first - second, "o", alpha=0.6, markersize=5, color="#0072B2")
-    for height, style in ((found.bias, "-"), (found.lower, "--"), (found.upper, "--")):
-        ax.axhline(height, color="black", linestyle=style, linewidth=1.2)
-        ax.annotate(f"{height:+.1f}", (1, height), xycoords=("axes fraction", "data"), va="bottom", ha="right")
-    ax.set(xlabel=f"mean {quantity} ({unit})", ylabel=f"difference ({unit})", title=quantity)
+    rows = {"automatic": automatic, "manual": manual}
+    figure, axes = plt.subplots(2, len(scans), figsize=(size * len(scans), 2 * size), squeeze=False)
+    for column, (title, image) in enumerate(scans.items()):
+        z, spacing = middle_slice(manual[title]), image.spacing[:2]
+        for row, (name, labels) in enumerate(rows.items()):
+            ax = axes[row, column]
+            overlay(ax, image.data[z], labels[title].data[z], spacing=spacing)
+            focus(ax, manual[title].data[z], spacing=spacing)
+            ax.set(xticks=[], yticks=[], xlabel="", ylabel=name if column == 0 else "", title="" if row else title)
+    structure_legend(figure, np.concatenate([np.ravel(np.asarray(m.data)) for m in manual.values()]))
+    return figure
 
 
-def reliability(ax: Axes, stated: ArrayLike, right: ArrayLike, count: ArrayLike) -> None:
-    r"""Share of right pixels over the probability the network stated; dots as large as their bins are full."""
-    x, y, n = (np.asarray(values, dtype=np.float64) for values in (stated, right, count))
-    full = n > 0
-    ax.plot([0, 1], [0, 1], color="0.6", linewidth=1.2, label="calibrated")
-    ax.scatter(x[full], y[full], s=20 + 180 * np.sqrt(n[full] / n.max()), color="#0072B2", label="network")
-    ax.set(xlabel="probability the network states", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.02))
-    ax.legend()
+def observers(ax: Axes, image: Image, drawings: Mapping[str, Image]) -> None:
+    r"""The middle slice of a scan `(Z, Y, X)` with each annotator's drawing of it in a colour of his own, in mm."""
+    z, spacing = middle_slice(next(iter(drawings.values()))), image.spacing[:2]
+    overlay(ax, image.data[z], spacing=spacing)
+    for (name, labels), colour in zip(drawings.items(), PALETTE.values(), strict=False):
+        outline(ax, labels.data[z], colour, spacing=spacing, name=f"observer {name}")
+        focus(ax, labels.data[z], spacing=spacing)
+    ax.legend(loc="upper right", frameon=True)
+
+
+def beat(cine: Image, labels: Image, volume: ArrayLike, frame: int) -> Figure:
+    r"""One frame of a cine `(T, Z, Y, X)` with its outlines, beside the volume (mL) over the heart beat."""
+    import matplotlib.pyplot as plt
+
+    curve, spacing = np.asarray(volume, dtype=np.float64), cine.spacing[:2]
+    fullest = labels.frame(int(curve.argmax()))
+    z = middle_slice(fullest)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5))
+    overlay(left, cine.frame(frame).data[z], labels.frame(frame).data[z], spacing=spacing)
+    focus(left, fullest.data[z], spacing=spacing)
+    step = cine.frame_duration or 1.0
+    right.plot(np.arange(len(curve)) * step, curve, color=PALETTE["lv_cavity"])
+    right.plot(frame * step, curve[frame], "o", color="black")
+    right.set(xlabel="time (s)" if cine.frame_duration else "frame", ylabel="LV cavity (mL)", ylim=(0, None))
+    structure_legend(figure, labels.frame(frame).data[z])
+    return figure
 
 
 def _plane(image: ArrayLike, what: str) -> NDArray[np.float64]:

@@ -3,14 +3,14 @@ r"""How good a segmentation is likely to be, from the network's own probabilitie
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from cardiolearn.errors import InputError
 
+BINS = 10
 NEAR = 10  # pixels around the heart that calibration looks at: far away everything is surely background
 
 
@@ -59,41 +59,21 @@ def doubtful_slices(labels: torch.Tensor, soft: torch.Tensor, below: float = 0.7
     return [int(z) for z in ((overlap < below) & worth_a_look).nonzero().flatten()]
 
 
-@dataclass(frozen=True)
-class Calibration:
-    r"""Pixels by the probability of their label: `stated` and `right` are the mean probability and the share of right
-    labels in each bin, `count` the pixels; `error` is the expected calibration error."""
-
-    stated: NDArray[np.float64]
-    right: NDArray[np.float64]
-    count: NDArray[np.int64]
-
-    @property
-    def error(self) -> float:
-        r"""Mean distance of stated and true accuracy, weighted by pixels."""
-        return float(np.abs(self.stated - self.right) @ self.count / self.count.sum())
-
-    def __add__(self, other: Calibration) -> Calibration:
-        count = self.count + other.count
-        weight = np.maximum(count, 1)
-        stated = (self.stated * self.count + other.stated * other.count) / weight
-        right = (self.right * self.count + other.right * other.count) / weight
-        return Calibration(stated, right, count)
-
-
-def calibration(soft: torch.Tensor, truth: torch.Tensor, bins: int = 10) -> Calibration:
+def calibration(soft: torch.Tensor, truth: torch.Tensor) -> pd.DataFrame:
     r"""How often the likeliest class is right, by how probable the network holds it, near the heart.
+
+    One row for each of `BINS` bins of equal width on [0, 1]: `stated` is the mean probability, `right` the share of
+    pixels whose likeliest class is the true one, `pixels` their number. Rows of several scans may be put together.
 
     Args:
         soft: `(C, Z, Y, X)`.
-        truth: labels `(Z, Y, X)`.
-        bins: of equal width on [0, 1].
+        truth: labels `(Z, Y, X)`, below C.
 
     Raises:
         InputError: the shapes do not belong together.
 
-    Source: the reliability diagram and expected calibration error of Guo et al. 2017 (deviation: only pixels within
-    `NEAR` pixels of a structure that is there or was found; all others would make any network look calibrated).
+    Source: the reliability diagram of Guo et al. 2017 (deviation: only pixels within `NEAR` pixels of a structure that
+    is there or was found; all others would make any network look calibrated).
     """
     from scipy import ndimage
 
@@ -102,11 +82,25 @@ def calibration(soft: torch.Tensor, truth: torch.Tensor, bins: int = 10) -> Cali
     heart = ((found > 0) | (truth > 0)).numpy()
     near = np.stack([ndimage.binary_dilation(plane, iterations=NEAR) for plane in heart])
     p, right = sure.numpy()[near].astype(np.float64), (found == truth).numpy()[near]
-    which = np.minimum((p * bins).astype(int), bins - 1)
-    count = np.bincount(which, minlength=bins)
-    weight = np.maximum(count, 1)
-    stated, share = np.bincount(which, p, bins) / weight, np.bincount(which, right, bins) / weight
-    return Calibration(stated, share, count)
+    which = np.minimum((p * BINS).astype(int), BINS - 1)
+    count = np.bincount(which, minlength=BINS)
+    stated, share = (np.bincount(which, v, BINS) / np.maximum(count, 1) for v in (p, right))
+    return pd.DataFrame({"bin": range(BINS), "stated": stated, "right": share, "pixels": count})
+
+
+def pooled(rows: pd.DataFrame) -> pd.DataFrame:
+    r"""Rows of :func:`calibration` of several scans put together, one row per bin that holds pixels."""
+    held = rows[rows["pixels"] > 0]
+    sums = (
+        held[["stated", "right"]].mul(held["pixels"], axis=0).assign(pixels=held["pixels"]).groupby(held["bin"]).sum()
+    )
+    return sums.assign(stated=sums["stated"] / sums["pixels"], right=sums["right"] / sums["pixels"]).reset_index()
+
+
+def calibration_error(rows: pd.DataFrame) -> float:
+    r"""Expected calibration error: mean distance of stated and true accuracy, weighted by pixels; 0 is perfect."""
+    bins = pooled(rows)
+    return float((bins["stated"] - bins["right"]).abs() @ bins["pixels"] / bins["pixels"].sum())
 
 
 def _check(labels: torch.Tensor, soft: torch.Tensor) -> None:

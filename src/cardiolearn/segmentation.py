@@ -7,8 +7,10 @@ the scan's own grid.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +19,10 @@ from torch import Tensor, nn
 from cardiolearn.errors import InputError
 from cardiolearn.image import Image
 from cardiolearn.slices import PIXEL, Stack, scale, stack, unwindow, window
-from cardiolearn.study import Study
+from cardiolearn.study import PHASES, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WINDOW = 128  # pixels, 192 mm: both ventricles of a dilated heart and some surroundings
 MANY_VIEWS = 64  # slices; a longer scan is looked at from fewer sides
@@ -199,13 +204,20 @@ def segment_softly(image: Image, network: nn.Module, planes: Planes = SHORT_AXIS
 
 
 def segment_all(
-    studies: Iterable[Study], network: nn.Module, view: str = "sa", phases: Iterable[str] = ("ED", "ES")
-) -> dict[tuple[str, str], Image]:
-    r"""Labels of the studies' scans of a view by (subject, phase); scans that a study lacks are passed over."""
+    studies: Iterable[Study], network: nn.Module, view: str = "sa"
+) -> tuple[dict[tuple[str, str], Image], pd.DataFrame]:
+    r"""Labels of the studies' scans of a view by (subject, phase), and the `seconds` each `subject` took.
+
+    Scans that a study lacks are passed over.
+    """
+    import pandas as pd
     from tqdm import tqdm
 
-    scans = [(study, phase) for phase in phases for study in studies if study.has(view, phase)]
-    return {
-        (study.subject, phase): segment(study.image(view, phase), network, planes_of(view))
-        for study, phase in tqdm(scans, desc=f"segmenting {view}", unit="scan")
-    }
+    found, seconds = {}, {}
+    for study in tqdm(list(studies), desc=f"segmenting {view}", unit="subject"):
+        scans = {phase: study.image(view, phase) for phase in PHASES if study.has(view, phase)}
+        start = time.perf_counter()
+        for phase, image in scans.items():
+            found[study.subject, phase] = segment(image, network, planes_of(view))
+        seconds[study.subject] = time.perf_counter() - start
+    return found, pd.DataFrame({"subject": list(seconds), "seconds": list(seconds.values())})

@@ -7,6 +7,7 @@ annotator. Every table has the columns `subject` and `phase`, so that all of the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ import torch
 from cardiolearn.evaluation import compare, compare_chambers, compare_pairs
 from cardiolearn.image import Image
 from cardiolearn.phantom.cohort import drawings
+from cardiolearn.phantom.observers import Observer, observe
+from cardiolearn.phantom.subject import sample_cohort
 from cardiolearn.study import PHASES, Study, clinical_indices
 
 Found = Mapping[tuple[str, str], Image]
@@ -77,6 +80,15 @@ def majority(people: Sequence[Image]) -> Image:
     return people[0].with_data(votes.argmax(0).to(torch.uint8))
 
 
+def majority_of(truth: Found, annotators: Sequence[Observer], seed: int) -> dict[tuple[str, str], Image]:
+    r"""What most of `annotators` would draw of each scan whose true labels are given."""
+    drawn = {
+        key: [labels.with_data(observe(labels.data, labels.spacing, one, seed)) for one in annotators]
+        for key, labels in truth.items()
+    }
+    return {key: majority(people) for key, people in drawn.items()}
+
+
 def indices(found: Found) -> pd.DataFrame:
     r"""`study.clinical_indices` of every subject with both phases, one row each, by subject."""
     subjects = [s for s, p in found if p == "ED" and (s, "ES") in found]
@@ -87,7 +99,7 @@ def indices(found: Found) -> pd.DataFrame:
 def annotators_indices(drawn: Drawn) -> pd.DataFrame:
     r"""The annotators' mean of each index, by subject."""
     names = sorted({name for people in drawn.values() for name in people})
-    each = [indices({key: people[name] for key, people in drawn.items() if name in people}) for name in names]
+    each = [indices(_of(drawn, name)) for name in names]
     return pd.concat(each).groupby(level=0, sort=False).mean() if each else pd.DataFrame(columns=list(INDICES))
 
 
@@ -96,12 +108,35 @@ def by_subject(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby("subject", sort=True).mean(numeric_only=True)
 
 
-def unusualness(subjects: pd.DataFrame, usual: pd.DataFrame) -> pd.Series:
-    r"""Mahalanobis distance of each row of `subjects` from the rows of `usual`, in the logarithms of its columns."""
-    x, y = np.log(subjects.to_numpy(float)), np.log(usual.to_numpy(float))
-    away = x - y.mean(0)
-    inverse = np.linalg.pinv(np.cov(y, rowvar=False))
-    return pd.Series(np.sqrt(np.einsum("ij,jk,ik->i", away, inverse, away)), index=subjects.index)
+def repeated(first: Found, second: Found, drawn_first: Drawn, drawn_second: Drawn) -> pd.DataFrame:
+    r"""How far the LV ejection fraction (points) of two visits differs, by subject: of the `network`, and on average of
+    the `observers`, each of whom drew both."""
+    people = sorted({name for drawn in drawn_first.values() for name in drawn})
+    everybody = {"network": (first, second)} | {
+        name: (_of(drawn_first, name), _of(drawn_second, name)) for name in people
+    }
+    change = {name: (indices(a)["lv_ef"] - indices(b)["lv_ef"]).abs() for name, (a, b) in everybody.items()}
+    table = pd.DataFrame({"network": change["network"], "observers": pd.DataFrame(change)[people].mean(axis=1)})
+    return table.rename_axis("subject").reset_index()
+
+
+def unusualness(infos: Iterable[Mapping[str, Any]], n: int = 500) -> pd.Series:
+    r"""How far each subject lies from the training cohort (Mahalanobis distance), by subject.
+
+    Compared are the logarithms of the true volumes of both ventricles and of the LV mass with those of `n` subjects of
+    the phantom's training cohort. `infos` are those of phantom studies.
+    """
+    names = ["lv_edv", "lv_esv", "rv_edv", "rv_esv", "lv_mass"]
+    usual = np.log([[getattr(s, name) for name in names] for s in sample_cohort(n, cohort="train", seed=0)])
+    facts = {i["subject"]: [i[f"{name}_{'g' if name == 'lv_mass' else 'ml'}"] for name in names] for i in infos}
+    away = np.log(list(facts.values())) - usual.mean(0)
+    inverse = np.linalg.inv(np.cov(usual, rowvar=False))
+    distance = np.sqrt(np.einsum("ij,jk,ik->i", away, inverse, away))
+    return pd.Series(distance, index=pd.Index(list(facts), name="subject"), name="unusualness")
+
+
+def _of(drawn: Drawn, name: str) -> Found:
+    return {key: people[name] for key, people in drawn.items() if name in people}
 
 
 def _table(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ A new exercise is one `Exercise(...)` in a module of this folder and one name he
 
 from __future__ import annotations
 
-from cardiolearn.checks.measures import dice, ejection_fraction
-from cardiolearn.checks.volumes import volume
+from cardiolearn.checks.measures import contour_distance, dice
+from cardiolearn.checks.volumes import ejection_fraction, volume
 
-__all__ = ["dice", "ejection_fraction", "volume"]
+__all__ = ["contour_distance", "dice", "ejection_fraction", "volume"]

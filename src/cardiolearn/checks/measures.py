@@ -38,27 +38,34 @@ dice = Exercise(
 )
 
 
-def _two_volumes(generator: torch.Generator) -> tuple[float, float]:
-    r"""A random end-diastolic volume of 70-250 mL and the end-systolic one it may have, mL."""
-    end_diastolic = 70 + 180 * float(torch.rand((), generator=generator))
-    share_left = 0.2 + 0.6 * float(torch.rand((), generator=generator))
-    return round(end_diastolic, 1), round(end_diastolic * share_left, 1)
+def _two_contours(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    r"""Two random closed curves `(N, 2)` and `(M, 2)` of points in mm, with different numbers of points."""
+    curves = []
+    for _ in range(2):
+        n = int(torch.randint(5, 40, (), generator=generator))
+        angle = 2 * torch.pi * torch.arange(n) / n
+        centre, radius = 5 * torch.randn(2, generator=generator), 15 + 10 * torch.rand((), generator=generator)
+        curves.append(centre + radius * torch.stack((angle.cos(), angle.sin()), 1))
+    return curves[0], curves[1]
 
 
-def ejection_fraction_reference(end_diastolic: float, end_systolic: float) -> float:
-    r"""Share of the end-diastolic volume (mL) that is ejected, in percent."""
-    return 100 * (end_diastolic - end_systolic) / end_diastolic
+def contour_distance_reference(a: Tensor, b: Tensor) -> float:
+    r"""Mean of the mean distances (mm) from the points `a` `(N, 2)` to the nearest of `b` `(M, 2)`, and back."""
+    apart = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+    return float(0.5 * (apart.min(1).values.mean() + apart.min(0).values.mean()))
 
 
-ejection_fraction = Exercise(
-    name="ejection_fraction",
-    inputs=_two_volumes,
-    reference=ejection_fraction_reference,
-    describe=lambda ed, es: f"end-diastolic {ed:.1f} mL and end-systolic {es:.1f} mL",
+contour_distance = Exercise(
+    name="contour_distance",
+    inputs=_two_contours,
+    reference=contour_distance_reference,
+    describe=lambda a, b: f"contours of {len(a)} and {len(b)} points",
     steps=(
-        "The stroke volume is what the ventricle ejects: end-diastolic minus end-systolic volume.",
-        "Divide the stroke volume by the end-diastolic volume, and give it in percent.",
+        "torch.cdist(a, b) gives the distance of every point of a from every point of b.",
+        "For each point of a, the nearest point of b is the minimum over b. Take the mean of these minima.",
+        "Do the same from b to a, and take the mean of both: the distance from a to b is not that from b to a.",
     ),
-    answer="""def my_ejection_fraction(end_diastolic, end_systolic):
-    return 100 * (end_diastolic - end_systolic) / end_diastolic""",
+    answer="""def my_contour_distance(a, b):
+    apart = torch.cdist(a, b)
+    return 0.5 * float(apart.min(1).values.mean() + apart.min(0).values.mean())""",
 )

@@ -18,10 +18,15 @@ from cardiolearn.study import LABELS
 Scan = tuple[Image, Image]
 
 
+def with_contrast(image: Image, contrast: float) -> Image:
+    r"""The grey scale stretched about its middle: 1 leaves it, 0 makes all grey, -1 turns it upside down."""
+    middle = 0.5 * _brightest(image, 0.995)
+    return image.with_data((middle + contrast * (image.data - middle)).clamp_min(0.0))
+
+
 def invert_contrast(image: Image, labels: Image) -> Scan:
     r"""Blood dark, lung bright: the grey scale upside down between 0 and the 99.5th percentile."""
-    top = torch.quantile(image.data.flatten()[:: max(1, image.data.numel() // 200_000)], 0.995)
-    return image.with_data((top - image.data).clamp_min(0.0)), labels
+    return with_contrast(image, -1.0), labels
 
 
 def move(image: Image, labels: Image) -> Scan:
@@ -63,7 +68,7 @@ def degrade(image: Image, kind: str, level: float, generator: torch.Generator) -
         InputError: another kind.
     """
     data = image.data
-    top = float(torch.quantile(data.flatten()[:: max(1, data.numel() // 200_000)], 0.99))
+    top = _brightest(image, 0.99)
     if kind == "noise":
         grain = torch.randn(data.shape, generator=generator)
         data = (data + 0.5 * level * top * grain).abs()
@@ -80,6 +85,11 @@ def degrade(image: Image, kind: str, level: float, generator: torch.Generator) -
 
 
 KINDS = ("noise", "blur", "ghosts", "fading")
+
+
+def _brightest(image: Image, share: float) -> float:
+    some = image.data.flatten()[:: max(1, image.data.numel() // 200_000)]
+    return float(torch.quantile(some, share))
 
 
 def _both(image: Image, labels: Image, change: Callable[[torch.Tensor], torch.Tensor]) -> Scan:

@@ -12,8 +12,13 @@ from cardiolearn.image import Image
 from cardiolearn.metrics import dice, mean_contour_distance
 from cardiolearn.study import LABELS
 
-ATRIA = {"la": LABELS["left_atrium"], "ra": LABELS["right_atrium"]}
 VENTRICLES = {"lv": LABELS["lv_cavity"], "myocardium": LABELS["myocardium"], "rv": LABELS["rv_cavity"]}
+ATRIA = {"la": LABELS["left_atrium"], "ra": LABELS["right_atrium"]}
+#: What is outlined in a long-axis view. The two-chamber view may graze the right ventricle; nobody outlines that.
+CHAMBERS = {
+    "la_2ch": {name: (VENTRICLES | ATRIA)[name] for name in ("lv", "myocardium", "la")},
+    "la_4ch": VENTRICLES | ATRIA,
+}
 
 
 def compare(one: Image, other: Image) -> dict[str, float]:
@@ -38,10 +43,9 @@ def compare_pairs(drawings: Mapping[str, Image]) -> list[dict[str, Any]]:
     return [{"pair": f"{a} vs {b}"} | compare(drawings[a], drawings[b]) for a, b in combinations(drawings, 2)]
 
 
-def compare_chambers(one: Image, other: Image) -> dict[str, float]:
-    r"""`dice.*` of two long-axis label maps for every structure (`lv`, `myocardium`, `rv`, `la`, `ra`) `other` has."""
-    present = {name: label for name, label in (VENTRICLES | ATRIA).items() if (other.data == label).any()}
-    return {f"dice.{name}": dice(one.data == label, other.data == label) for name, label in present.items()}
+def compare_chambers(one: Image, other: Image, view: str) -> dict[str, float]:
+    r"""`dice.*` of two long-axis label maps, for every structure in `CHAMBERS` of the `view`."""
+    return {f"dice.{name}": dice(one.data == k, other.data == k) for name, k in CHAMBERS[view].items()}
 
 
 def _box(marked: torch.Tensor) -> tuple[slice, ...]:

@@ -65,10 +65,10 @@ def versus_truth(truth: Found, segmentations: Mapping[str, Found]) -> pd.DataFra
     )
 
 
-def chambers(found: Found, truth: Found) -> pd.DataFrame:
-    r"""`evaluation.compare_chambers` of long-axis segmentations with the truth."""
+def chambers(found: Found, truth: Found, view: str) -> pd.DataFrame:
+    r"""`evaluation.compare_chambers` of long-axis segmentations of a `view` with the truth."""
     return _table(
-        {"subject": s, "phase": p, **compare_chambers(found[s, p], labels)}
+        {"subject": s, "phase": p, **compare_chambers(found[s, p], labels, view)}
         for (s, p), labels in truth.items()
         if (s, p) in found
     )

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 from sklearn.metrics import f1_score
 
 from cardiolearn import checks as check
@@ -59,12 +60,22 @@ def test_an_attempt_that_changes_its_input_does_not_fool_the_check() -> None:
     assert check.dice.mistake(greedy) is None
 
 
-@given(st.floats(50, 300), st.floats(10, 49))
-def test_ejection_fraction(end_diastolic: float, end_systolic: float) -> None:
-    stroke_volume = end_diastolic - end_systolic
-    expected = pytest.approx(stroke_volume / end_diastolic * 100)
-    assert check.ejection_fraction.reference(end_diastolic, end_systolic) == expected
-    assert check.ejection_fraction.mistake(lambda ed, es: (ed - es) / ed) is not None
+@given(st.integers(1, 60), st.integers(0, 60))
+def test_ejection_fraction(full: int, left: int) -> None:
+    ed, es = (torch.arange(60).reshape(3, 4, 5) < n for n in (full, min(left, full)))
+    expected = pytest.approx((full - min(left, full)) / full * 100)
+    assert check.ejection_fraction.reference(ed, es, (1.5, 1.5, 10.0)) == expected
+    share = lambda ed, es, spacing: 1 - int(es.sum()) / int(ed.sum())  # noqa: E731
+    assert check.ejection_fraction.mistake(share) is not None
+
+
+def test_contour_distance_is_scipys_and_needs_both_ways() -> None:
+    def right(a: torch.Tensor, b: torch.Tensor) -> float:
+        return 0.5 * float(cKDTree(b).query(a)[0].mean() + cKDTree(a).query(b)[0].mean())
+
+    assert check.contour_distance.mistake(right) is None
+    assert check.contour_distance.mistake(lambda a, b: float(cKDTree(b).query(a)[0].mean())) is not None
+    assert check.contour_distance.mistake(lambda a, b: float(torch.cdist(a, b).mean())) is not None
 
 
 @pytest.mark.parametrize("exercise", EVERY, ids=check.__all__)

@@ -11,8 +11,9 @@ import pytest
 import torch
 from skimage.color import rgb2lab
 
-from cardiolearn import charts, plots
+from cardiolearn import plots
 from cardiolearn.errors import InputError
+from cardiolearn.image import Image
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
 DEFICIENCIES = {
@@ -115,15 +116,36 @@ def test_focus_shows_the_heart_and_its_margin() -> None:
     assert ax.get_xlim() == before
 
 
-def test_agreement_shows_every_subject_and_the_unit() -> None:
+def test_the_middle_slice_is_that_of_the_cavity() -> None:
+    labels = np.zeros((9, 20, 30), dtype=np.uint8)
+    assert plots.middle_slice(Image(torch.from_numpy(labels), np.eye(4))) == 4
+    labels[5:8, 3:6, 3:6] = 1
+    assert plots.middle_slice(Image(torch.from_numpy(labels), np.eye(4))) == 6
+
+
+def test_automatic_above_manual_and_observers() -> None:
     import matplotlib.pyplot as plt
 
+    pixels, labels = image()
+    affine = np.diag([1.5, 2.0, 8.0, 1.0])
+    scan = Image(torch.from_numpy(np.stack([pixels] * 3)).float(), affine)
+    drawn = scan.with_data(torch.from_numpy(np.stack([labels] * 3)).to(torch.uint8))
+    columns = {"sa ED": scan, "sa ES": scan}
+    figure = plots.automatic_above_manual(columns, dict.fromkeys(columns, drawn), dict.fromkeys(columns, drawn))
+    shown = [(ax.get_title(), ax.get_ylabel()) for ax in figure.axes]
+    assert shown == [("sa ED", "automatic"), ("sa ES", ""), ("", "manual"), ("", "")]
     ax = plt.figure().subplots()
-    charts.agreement(ax, {"network": [0.9, 0.8], "observers": [0.7]}, quantity="Dice")
-    assert ax.get_ylabel() == "Dice" and [t.get_text() for t in ax.get_xticklabels()] == ["network", "observers"]
-    assert [len(line.get_xdata()) for line in ax.lines] == [2, 1]
-    charts.agreement(ax, {"network": [1.0]}, quantity="contour distance", unit="mm")
-    assert ax.get_ylabel() == "contour distance (mm)"
+    plots.observers(ax, scan, {"O1": drawn, "O2": drawn})
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["observer O1", "observer O2"]
+
+
+def test_a_beat_marks_its_frame() -> None:
+    pixels, labels = image()
+    cine = Image(torch.from_numpy(np.stack([[pixels]] * 4)).float(), np.diag([1.5, 2.0, 8.0, 1.0]), 0.05)
+    drawn = cine.with_data(torch.from_numpy(np.stack([[labels]] * 4)).to(torch.uint8))
+    _, curve = plots.beat(cine, drawn, [100.0, 60.0, 40.0, 80.0], 2).axes
+    assert curve.lines[1].get_xdata() == pytest.approx([0.1]) and curve.lines[1].get_ydata() == pytest.approx([40.0])
+    assert curve.get_xlabel() == "time (s)"
 
 
 @pytest.mark.parametrize(

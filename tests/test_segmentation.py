@@ -16,8 +16,9 @@ from cardiolearn.errors import InputError
 from cardiolearn.image import Image, read_image, read_labels, resample, write_image
 from cardiolearn.metrics import dice
 from cardiolearn.scans import read_scan, segment_file
-from cardiolearn.segmentation import segment
+from cardiolearn.segmentation import LONG_AXIS, segment, segment_all, segment_softly
 from cardiolearn.slices import PIXEL, slice_axis, unwindow, window
+from cardiolearn.study import write_study
 
 AFFINE = np.array([[-1.5, 0.3, -4.0, 60.0], [0.2, -1.1, 6.0, -20.0], [0.4, -1.2, -6.0, 35.0], [0.0, 0.0, 0.0, 1.0]])
 
@@ -100,6 +101,67 @@ def test_cine_frames_are_segmented_each() -> None:
     labels = segment(cine, Thresholds())
     assert labels.data.shape == cine.data.shape
     assert dice(labels.data[1] == 1, truth(image).roll(3, dims=2) == 1) > 0.9
+
+
+def test_softly_gives_the_same_labels_and_their_probabilities() -> None:
+    image = target()
+    labels, soft = segment_softly(image, Thresholds())
+    assert torch.equal(labels.data, segment(image, Thresholds()).data)
+    assert soft.shape == (4, *image.data.shape)
+    assert torch.allclose(soft.sum(0), torch.ones(image.data.shape), atol=1e-5)
+    assert (soft.argmax(0) == labels.data).float().mean() > 0.999
+    turned = rearranged(image, (2, 0, 1), (1,))
+    assert torch.allclose(segment_softly(turned, Thresholds())[1], soft.permute(0, 3, 1, 2).flip(2), atol=1e-4)
+
+
+def test_softly_takes_one_frame_and_is_certain_of_nothing_where_nothing_is() -> None:
+    image = target()
+    with pytest.raises(InputError, match="expected one frame"):
+        segment_softly(Image(torch.stack([image.data] * 2), AFFINE), Thresholds())
+    labels, soft = segment_softly(image.with_data(torch.zeros_like(image.data)), Thresholds())
+    assert not labels.data.any() and (soft[0] == 1).all() and not soft[1:].any()
+
+
+class Levels(nn.Module):
+    r"""A stand-in for long-axis views: six grey values, six classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(torch.tensor([0.0, 1.0, 0.2, 0.4, 0.6, 0.8]), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return -900.0 * (x - self.centres[None, :, None, None]) ** 2
+
+
+def test_long_axis_keeps_one_piece_of_each_chamber() -> None:
+    data = torch.zeros(1, 120, 130)
+    places = {
+        100: ((30, 60), (50, 70)),
+        20: ((30, 60), (70, 76)),
+        40: ((30, 58), (34, 50)),
+        60: ((12, 30), (52, 70)),
+        80: ((14, 30), (34, 50)),
+    }
+    for level, (rows, columns) in places.items():
+        data[0, slice(*rows), slice(*columns)] = level
+    data[0, 100:104, 100:104] = 60.0  # an island as bright as the left atrium
+    affine = np.diag([-1.5, -1.5, 6.0, 1.0])
+    labels = segment(Image(data, affine), Levels(), LONG_AXIS)
+    levels = torch.tensor([0.0, 100.0, 20.0, 40.0, 60.0, 80.0])
+    for k in range(1, 6):
+        expected = data == levels[k]
+        expected[0, 90:] = False
+        assert dice(labels.data == k, expected) > 0.9, k
+    assert not labels.data[0, 95:].any()
+
+
+def test_all_scans_that_are_there_are_segmented_and_timed(tmp_path: Path) -> None:
+    studies = [write_study(tmp_path / name, images, {}, {}) for name, images in
+               (("a", {"sa_ED": target(), "sa_ES": target()}), ("b", {"sa_ED": target()}))]  # fmt: skip
+    found, seconds = segment_all(studies, Thresholds())
+    assert list(found) == [("a", "ED"), ("a", "ES"), ("b", "ED")]
+    assert list(seconds["subject"]) == ["a", "b"] and (seconds["seconds"] > 0).all()
+    assert segment_all(studies, Thresholds(), "la_2ch")[0] == {}
 
 
 def test_nothing_to_find_gives_no_labels() -> None:

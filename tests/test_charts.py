@@ -1,0 +1,87 @@
+r"""Figures of numbers: every dot drawn, every axis labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from cardiolearn import charts
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    import matplotlib.pyplot as plt
+
+    mpl.use("Agg")
+    yield
+    plt.close("all")
+
+
+def axes() -> mpl.axes.Axes:
+    import matplotlib.pyplot as plt
+
+    return plt.figure().subplots()
+
+
+TABLE = pd.DataFrame({"lv_edv": [100.0, 150.0, 210.0], "lv_ef": [60.0, 50.0, np.nan]}, index=["a", "b", "c"])
+
+
+def test_agreement_shows_every_subject_and_the_unit() -> None:
+    ax = axes()
+    charts.agreement(ax, {"network": [0.9, 0.8], "observers": [0.7]}, quantity="Dice")
+    assert ax.get_ylabel() == "Dice" and [t.get_text() for t in ax.get_xticklabels()] == ["network", "observers"]
+    assert [len(line.get_xdata()) for line in ax.lines] == [2, 1]
+    charts.agreement(ax, {"network": [1.0]}, quantity="contour distance", unit="mm")
+    assert ax.get_ylabel() == "contour distance (mm)"
+
+
+def test_agreements_leave_out_what_has_no_number() -> None:
+    figure = charts.agreements({"one": TABLE, "two": TABLE}, {"lv_edv": "EDV", "lv_ef": "EF"}, quantity="mL")
+    left, right = figure.axes
+    assert (left.get_title(), right.get_title(), left.get_ylabel(), right.get_ylabel()) == ("EDV", "EF", "mL", "")
+    assert [len(line.get_xdata()) for line in right.lines] == [2, 2]
+
+
+def test_bland_altman_shows_bias_and_limits() -> None:
+    ax = axes()
+    charts.bland_altman(ax, [10.0, 12.0, 11.0], [9.0, 10.0, 11.0], quantity="EDV", unit="mL")
+    heights = [line.get_ydata()[0] for line in ax.lines[1:]]
+    assert heights == pytest.approx([1.0, 1.0 - 1.96, 1.0 + 1.96])
+    assert ax.lines[0].get_ydata() == pytest.approx([1.0, 2.0, 0.0])
+    assert ax.get_xlabel() == "mean EDV (mL)" and ax.get_ylabel() == "difference (mL)"
+    figure = charts.bland_altmans(TABLE, TABLE + 1, {"lv_edv": "mL", "lv_ef": "%"})
+    assert [ax.get_title() for ax in figure.axes] == ["LV edv", "LV ef"]
+    assert len(figure.axes[1].lines[0].get_xdata()) == 2
+
+
+def test_expectation_has_one_dot_per_scan_and_colour_per_kind() -> None:
+    scans = pd.DataFrame(
+        {"subject": ["a", "a", "a", "b"], "kind": ["none", "none", "blur", "none"], "dice": 0.9, "expected": 0.8}
+    )
+    ax = axes()
+    charts.expectation(ax, scans, failed=0.8)
+    assert {line.get_label(): len(line.get_xdata()) for line in ax.lines[:2]} == {"none": 2, "blur": 1}
+    assert ax.lines[2].get_ydata()[0] == 0.8
+
+
+def test_reliability_lies_on_the_line_where_calibrated() -> None:
+    rows = pd.DataFrame({"bin": [5, 9, 9], "stated": [0.55, 0.9, 1.0], "right": [0.55, 1.0, 0.9], "pixels": [10, 5, 5]})
+    ax = axes()
+    charts.reliability(ax, rows)
+    assert ax.collections[0].get_offsets().data == pytest.approx(np.array([[0.55, 0.55], [0.95, 0.95]]))
+    assert "error 0.000" in ax.get_legend().get_texts()[1].get_text()
+
+
+def test_learning_curve_and_trend() -> None:
+    ax = axes()
+    charts.learning_curve(ax, {"home": {4: [0.5, 0.7], 64: [0.8]}}, quantity="Dice")
+    assert list(ax.lines[0].get_ydata()) == pytest.approx([0.6, 0.8]) and ax.get_xscale() == "log"
+    x, y = pd.Series([1.0, 2.0, 3.0, 4.0], index=list("abcd")), pd.Series([4.0, 3.0, 1.5, 1.0], index=list("dcba"))
+    charts.trend(ax := axes(), x, y, labels=("x", "y"))
+    assert list(ax.lines[0].get_ydata()) == [1.0, 1.5, 3.0, 4.0] and ax.get_title().startswith("r = 0.9")
+    charts.trend(ax := axes(), x[:2], y, labels=("x", "y"))
+    assert ax.get_title() == ""  # two dots have no correlation worth an interval

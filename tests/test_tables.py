@@ -82,7 +82,7 @@ def test_unusualness_is_scipys_mahalanobis_distance() -> None:
     names = ["lv_edv", "lv_esv", "rv_edv", "rv_esv", "lv_mass"]
     subjects = [sample_subject(i, cohort="test", seed=0) for i in range(4)]
     infos = [
-        {"subject": s.identity, "lv_mass_g": s.lv_mass} | {f"{n}_ml": getattr(s, n) for n in names[:4]}
+        {"subject": s.identity, "lv_mass_g": s.lv_mass, **{f"{n}_ml": getattr(s, n) for n in names[:4]}}
         for s in subjects
     ]
     usual = np.log([[getattr(s, n) for n in names] for s in sample_cohort(500, cohort="train", seed=0)])

@@ -76,7 +76,8 @@ def test_an_examination_shows_every_slice_once_by_its_scanner() -> None:
 def test_a_stage_scores_each_subject() -> None:
     tests = {"unseen": trainings.examination(discs(2), UNSEEN_VENDOR, seed=4)}
     network, cpu = Brightness(), torch.device("cpu")
-    rows = list(trainings.train_and_examine(network, trainings.short_lessons(discs(2), 2), tests, steps=1, seed=0, device=cpu))  # fmt: skip
+    lessons = trainings.short_lessons(discs(2), 2)
+    rows = list(trainings.train_and_examine(network, lessons, tests, steps=1, seed=0, device=cpu))
     assert [row["subject"] for row in rows] == ["00000", "00001"]
     images, truth = tests["unseen"]
     found = network(images).argmax(1)[SLICES_PER_SUBJECT:]
@@ -95,5 +96,3 @@ def test_variants_draw_the_same_hearts_by_other_hands(tmp_path: Path, monkeypatc
     assert cavity[1] < 0.9 * cavity[0]  # a thick wall leaves less cavity
     monkeypatch.setattr(batches, "_draw_file", None)  # drawing again would fail
     assert len(trainings.Variant(1).lessons(tmp_path, seed=0).maps) == SLICES_PER_SUBJECT
-    tests = trainings.examinations
-    assert tests.__defaults__ == (24,)

@@ -61,7 +61,7 @@ contour_distance = Exercise(
     reference=contour_distance_reference,
     describe=lambda a, b: f"contours of {len(a)} and {len(b)} points",
     steps=(
-        "(a[:, None] - b[None]).norm(dim=2), or torch.cdist(a, b), is the distance of every point of a from every one of b.",
+        "torch.cdist(a, b), or (a[:, None] - b[None]).norm(dim=2), is how far each point of a is from each of b.",
         "For each point of a, the nearest point of b is the minimum over b. Take the mean of these minima.",
         "Do the same from b to a, and take the mean of both: the distance from a to b is not that from b to a.",
     ),

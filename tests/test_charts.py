@@ -54,7 +54,7 @@ def test_bland_altman_shows_bias_and_limits() -> None:
     assert ax.lines[0].get_ydata() == pytest.approx([1.0, 2.0, 0.0])
     assert ax.get_xlabel() == "mean EDV (mL)" and ax.get_ylabel() == "difference (mL)"
     figure = charts.bland_altmans(TABLE, TABLE + 1, {"lv_edv": "mL", "lv_ef": "%"})
-    assert [ax.get_title() for ax in figure.axes] == ["LV edv", "LV ef"]
+    assert [ax.get_title() for ax in figure.axes] == ["LV EDV", "LV EF"]
     assert len(figure.axes[1].lines[0].get_xdata()) == 2
 
 

@@ -47,10 +47,10 @@ def test_every_method_meets_every_cue(studies: list[Study]) -> None:
     methods = {"nothing": lambda image: image.with_data(torch.zeros(image.data.shape, dtype=torch.uint8))}
     methods["threshold"] = lambda image: image.with_data((image.data > 80).to(torch.uint8))
     table = trials.with_conflicting_cues(studies, methods)
-    assert list(table["cue"].unique()) == ["as scanned", *CONFLICTS]
+    assert list(table["cue"].unique()) == ["plain", *CONFLICTS]
     assert len(table) == 2 * 2 * (1 + len(CONFLICTS))
     cavity = table[table["who"] == "threshold"].groupby("cue")["dice.lv"].mean()
-    assert cavity["as scanned"] == cavity["mirrored"] == cavity["heart moved"] == 1.0
+    assert cavity["plain"] == cavity["mirrored"] == cavity["heart moved"] == 1.0
     assert cavity["contrast inverted"] < 0.5
     nothing = table[(table["who"] == "nothing") & (table["cue"] == "RV erased")]
     assert (nothing["dice.rv"] == 1.0).all()  # there is none any more

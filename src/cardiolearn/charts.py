@@ -97,14 +97,18 @@ def bland_altmans(ours: pd.DataFrame, theirs: pd.DataFrame, units: Mapping[str, 
 
     figure, axes = plt.subplots(1, len(units), figsize=(3.8 * len(units), 4), squeeze=False)
     for ax, (column, unit) in zip(axes[0], units.items(), strict=True):
-        title = column.replace("lv_", "LV ").replace("rv_", "RV ")
+        side, _, index = column.partition("_")
+        title = f"{side.upper()} {index if index == 'mass' else index.upper()}"
         known = ours[column].notna() & theirs[column].notna()
-        bland_altman(ax, ours[column][known], theirs[column][known], quantity=title, unit=unit)
+        if known.sum() > 1:  # one dot has no spread
+            bland_altman(ax, ours[column][known], theirs[column][known], quantity=title, unit=unit)
     return figure
 
 
 def learning_curve(ax: Axes, curves: Mapping[str, Mapping[int, ArrayLike]], *, quantity: str) -> None:
     r"""Scores of several trainings (dots) and their mean (line) over the number of subjects learnt from."""
+    from matplotlib.ticker import NullLocator
+
     for (name, points), marker in zip(curves.items(), "os^v", strict=False):
         means = {n: float(np.mean(np.asarray(scores, dtype=np.float64))) for n, scores in points.items()}
         (line,) = ax.semilogx(list(means), list(means.values()), marker="", label=name)
@@ -114,4 +118,5 @@ def learning_curve(ax: Axes, curves: Mapping[str, Mapping[int, ArrayLike]], *, q
     ax.set(xlabel="subjects learnt from", ylabel=quantity)
     ax.set_xticks(sorted({n for points in curves.values() for n in points}))
     ax.xaxis.set_major_formatter("{x:.0f}")
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.legend()

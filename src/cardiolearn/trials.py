@@ -24,14 +24,14 @@ FAILED = 0.8  # mean Dice of the three structures below which a segmentation is 
 
 
 def with_conflicting_cues(studies: Iterable[Study], methods: Mapping[str, Callable[[Image], Image]]) -> pd.DataFrame:
-    r"""Dice with the truth at end-diastole of every method (`who`), `as scanned` and in each of the cue conflicts.
+    r"""Dice with the truth at end-diastole of every method (`who`), `plain` and in each of the cue conflicts.
 
     Columns `subject`, `cue`, `who`, `dice.lv`, `dice.myocardium`, `dice.rv` and their mean, `dice`.
     """
     rows: list[dict[str, Any]] = []
     for study in tqdm(list(studies), desc="changing cues", unit="subject"):
         image, truth = study.image(phase="ED"), study.labels(phase="ED")
-        scans = {"as scanned": (image, truth)} | {cue: change(image, truth) for cue, change in CONFLICTS.items()}
+        scans = {"plain": (image, truth)} | {cue: change(image, truth) for cue, change in CONFLICTS.items()}
         for cue, (changed, labels) in scans.items():
             for who, method in methods.items():
                 row = {k: v for k, v in compare(method(changed), labels).items() if k.startswith("dice.")}

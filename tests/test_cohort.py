@@ -149,3 +149,17 @@ def test_the_cache_is_named_after_the_code(tmp_path: Path, monkeypatch: pytest.M
         versions.append(cohort.phantom_version())
     cohort.phantom_version.cache_clear()
     assert versions[0] == versions[1] != versions[2]
+
+
+@pytest.mark.slow
+def test_a_second_visit_is_the_same_heart_in_another_scan(folder: Path, tmp_path: Path) -> None:
+    (first, _), (again,) = (
+        find_studies(folder),
+        cohort.write_cohort(tmp_path / "again", 1, seed=3, shape=SHAPE, visit=1),
+    )
+    volumes = ("subject", "lv_edv_ml", "lv_esv_ml", "rv_edv_ml", "lv_mass_g", "heart_rate")
+    assert [first.info[name] for name in volumes] == [again.info[name] for name in volumes]
+    assert not np.allclose(first.image().affine, again.image().affine)
+    assert first.info["hand"] != again.info["hand"]
+    with pytest.raises(InputError, match="visit"):
+        cohort.write_cohort(folder, 1, seed=3, shape=SHAPE, visit=1)

@@ -1,0 +1,110 @@
+r"""What a lesson's experiments go through: tables kept or read, networks trained, rounded and shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cardiolearn import home, lab
+from cardiolearn.errors import InputError
+from cardiolearn.networks.fcn import FCN
+from cardiolearn.phantom import cohort
+from cardiolearn.phantom.batches import SIZE, SliceMaps
+from cardiolearn.trainings import Lessons
+from cardiolearn.weights import shipped_weights
+
+GOOD: dict[str, Any] = {"seed": 0, "device": "cpu", "data_dir": None, "weights": "shipped"}
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "course" / "results").mkdir(parents=True)
+    (tmp_path / "course" / "claims.toml").write_text("")
+    monkeypatch.setenv(home.VARIABLE, str(tmp_path))
+    monkeypatch.delenv(home.WEIGHTS_VARIABLE, raising=False)
+    monkeypatch.setenv(cohort.CACHE_VARIABLE, str(tmp_path / "cache"))
+    return lambda profile, **other: lab.start("01_toy", **GOOD | {"profile": profile} | other)
+
+
+def test_a_long_experiment_is_computed_once_and_then_read(start: Any) -> None:
+    table = pd.DataFrame({"subject": ["a", "b"], "dice": [0.9, 0.123456789]})
+    with pytest.raises(InputError, match=r"toy\.csv: no such recorded table"):
+        start("classroom").experiment("toy", lambda: table)
+    assert start("reproduce").experiment("toy", lambda: table) is table
+    read = start("classroom").experiment("toy", lambda: pytest.fail("classroom computes nothing long"))
+    assert read["dice"].to_list() == [0.9, 0.12346]
+
+
+def test_record_table_averages_by_subject_and_passes_over_what_is_not_there(start: Any) -> None:
+    run = start("classroom")
+    table = pd.DataFrame({"subject": ["a", "b", "a"], "dice": [0.9, 0.8, 0.7], "mcd": [1.0, np.nan, 2.0]})
+    run.record_table("toy", table, {"dice": "1", "mcd": "mm", "other": "1"}, tolerance=0.3)
+    assert list(run.records) == ["toy.dice", "toy.mcd"]
+    dice, distance = run.records["toy.dice"], run.records["toy.mcd"]
+    assert np.asarray(dice.values) == pytest.approx([0.8, 0.8]) and list(dice.subjects) == ["a", "b"]
+    assert np.asarray(distance.values) == pytest.approx([1.5]) and distance.unit == "mm"
+    assert dice.tolerance == 0.3 and not dice.recorded
+    run.record_table("empty", table[:0], {"dice": "1"})
+    assert "empty.dice" not in run.records
+
+
+def test_recorded_numbers_are_the_phantoms_even_beside_real_scans(start: Any) -> None:
+    run = start("classroom")
+    run.data = "real"
+    run.record("toy.here", [1.0, 2.0])
+    run.record("toy.there", [1.0, 2.0], recorded=True)
+    assert (run.records["toy.here"].data, run.records["toy.there"].data) == ("real", "phantom")
+
+
+def lessons() -> Lessons:
+    g = torch.Generator().manual_seed(0)
+    tissue = torch.randint(0, 5, (9, 3, SIZE, SIZE), generator=g).to(torch.uint8)
+    return Lessons(SliceMaps(tissue, (tissue[:, 0] % 4)), 6, size=32, pixel=4.0, batch=2)
+
+
+def test_longer_trainings_go_on_where_they_stopped(start: Any, tmp_path: Path) -> None:
+    seen: list[int] = []
+    for profile, kept in (("classroom", 0), ("reproduce", 1)):
+        run, network = start(profile), FCN(4)
+        history = run.train(network, lessons(), "toy", 3, lambda step, loss: seen.append(step))
+        assert history.steps == [1, 2, 3] and not network.training
+        assert len(list(run.folder.glob("toy-9-3-0.safetensors"))) == kept
+    again = FCN(4)
+    start("reproduce").train(again, lessons(), "toy", 3, lambda step, loss: pytest.fail("it was finished"))
+    assert seen == [1, 2, 3] * 2
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_what_is_tested_is_what_the_file_will_hold(start: Any) -> None:
+    run, network = start("reproduce"), FCN(4, seed=3)
+    quick = run.trained(network, "toy")
+    run.ship(network, "toy", {"dice": 0.5})
+    shown = start("classroom")
+    loaded = FCN(4)
+    same = shown.trained(loaded, "toy")
+    picture = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(quick(picture), same(picture))
+    assert torch.allclose(quick(picture), network(picture), atol=1e-3)
+    origin = shipped_weights()["toy"]
+    assert (origin.notebook, origin.profile, origin.metrics) == ("01_toy", "reproduce", {"dice": 0.5})
+
+
+def test_studies_are_the_cohort_or_those_of_the_folder(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(cohort, "write_cohort", lambda folder, n, **given: asked.append((folder.name, n, given)) or [])
+    run = start("classroom")
+    run.studies(3)
+    run.studies(3, visit=1)
+    run.studies(1, frames=5, views=("sa", "la_4ch"))
+    assert len({name for name, *_ in asked}) == 3  # none overwrites another
+    assert asked[1][2]["visit"] == 1 and asked[2][2] == {"seed": 0, "frames": 5, "views": ("sa", "la_4ch"), "visit": 0}
+    run.data_dir = tmp_path / "nothing"
+    with pytest.raises(InputError, match="expected a folder of studies"):
+        run.studies(3)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cardiolearn import __version__, cli, segmentation
+from cardiolearn import __version__, cli, scans
 from cardiolearn.errors import InputError
 from cardiolearn.harness import run as harness
 
@@ -66,14 +66,14 @@ def test_a_malformed_parameter_is_one_line(
 def test_segment_prints_the_answer_and_refuses_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def segment_file(scan: Path, out: Path, device: str) -> str:
+    def segment_file(scan: Path, out: Path, device: str, view: str) -> str:
         if scan.name == "bad.nii":
             raise InputError(f"{scan}: not an image,\n found text")
-        return f"{scan.name} {out.name} {device}"
+        return f"{scan.name} {out.name} {device} {view}"
 
-    monkeypatch.setattr(segmentation, "segment_file", segment_file, raising=False)
+    monkeypatch.setattr(scans, "segment_file", segment_file)
     assert call(monkeypatch, "segment", tmp_path / "a.nii", "--out", tmp_path / "b.nii", "--device", "cpu") == 0
-    assert capsys.readouterr().out == "a.nii b.nii cpu\n"
+    assert capsys.readouterr().out == "a.nii b.nii cpu sa\n"
     assert call(monkeypatch, "segment", tmp_path / "bad.nii", "--out", tmp_path / "b.nii") == 2
     said = capsys.readouterr()
     assert said.err.count("\n") == 1 and "not an image, found text" in said.err and said.out == ""

@@ -85,7 +85,8 @@ def agreements(groups: Mapping[str, pd.DataFrame], columns: Mapping[str, str], *
 
     figure, axes = plt.subplots(1, len(columns), figsize=(3.7 * len(columns), 4), sharey=True, squeeze=False)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
-        agreement(ax, {name: table[column].dropna() for name, table in groups.items()}, quantity=quantity)
+        there = {name: table[column].dropna() for name, table in groups.items() if column in table}
+        agreement(ax, there, quantity=quantity)
         ax.set_title(title)
         ax.label_outer()
     return figure

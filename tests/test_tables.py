@@ -95,3 +95,16 @@ def test_unusualness_is_scipys_mahalanobis_distance() -> None:
 def test_by_subject_averages_everything_else() -> None:
     table = pd.DataFrame({"subject": ["b", "a", "b"], "phase": ["ED", "ED", "ES"], "dice.lv": [0.8, 0.5, 0.6]})
     assert tables.by_subject(table)["dice.lv"].to_dict() == pytest.approx({"a": 0.5, "b": 0.7})
+
+
+def test_bias_is_relative_but_for_the_ejection_fraction() -> None:
+    ours = pd.DataFrame(
+        {"lv_edv": [110.0, 90.0], "lv_esv": [50.0, 30.0], "lv_mass": [100.0, 80.0], "lv_ef": [55.0, 66.0]}
+    )
+    ours.index = pd.Index(["a", "b"], name="subject")
+    theirs = pd.DataFrame({"lv_edv": [100.0], "lv_esv": [40.0], "lv_mass": [125.0], "lv_ef": [60.0]}, index=["a"])
+    found = tables.bias(ours, theirs)
+    assert list(found) == list(tables.BIAS_UNITS) and list(found.index) == ["a"]
+    assert found.loc["a"].tolist() == pytest.approx([10.0, 25.0, -20.0, -5.0])
+    assert len(tables.bias(ours, tables.annotators_indices({}))) == 0
+    assert len(tables.bias(tables.indices({}), tables.annotators_indices({}))) == 0

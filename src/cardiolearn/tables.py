@@ -23,6 +23,8 @@ from cardiolearn.study import PHASES, Study, clinical_indices
 Found = Mapping[tuple[str, str], Image]
 Drawn = Mapping[tuple[str, str], Mapping[str, Image]]
 INDICES = ("lv_edv", "lv_esv", "lv_ef", "lv_mass", "rv_edv", "rv_esv", "rv_ef")
+#: Units of what `bias` compares.
+BIAS_UNITS = {"lv_edv": "%", "lv_esv": "%", "lv_mass": "%", "lv_ef": "points"}
 
 
 def draw_all(studies: Iterable[Study]) -> dict[tuple[str, str], dict[str, Image]]:
@@ -101,6 +103,18 @@ def annotators_indices(drawn: Drawn) -> pd.DataFrame:
     names = sorted({name for people in drawn.values() for name in people})
     each = [indices(_of(drawn, name)) for name in names]
     return pd.concat(each).groupby(level=0, sort=False).mean() if each else pd.DataFrame(columns=list(INDICES))
+
+
+def bias(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    r"""How far `ours` lies from `theirs` (both as `indices` gives them) by subject, in `BIAS_UNITS`.
+
+    Volumes and mass in percent of `theirs`, the ejection fraction in points. Subjects that one of them lacks are left
+    out.
+    """
+    both = ours.index.intersection(theirs.index, sort=False)
+    a, b = ours.loc[both], theirs.loc[both]
+    relative = {name: 100 * (a[name] / b[name] - 1) for name, unit in BIAS_UNITS.items() if unit == "%"}
+    return pd.DataFrame(relative | {"lv_ef": a["lv_ef"] - b["lv_ef"]}).rename_axis("subject")
 
 
 def by_subject(table: pd.DataFrame) -> pd.DataFrame:

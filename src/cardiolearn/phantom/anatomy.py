@@ -51,6 +51,16 @@ def _smooth_minimum(a: torch.Tensor, b: torch.Tensor, width: float) -> torch.Ten
     return b + (a - b) * h - width * h * (1.0 - h)
 
 
+def _filled(
+    centre: tuple[float, ...], radii: tuple[float, ...], empty: float, a: float
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    # An atrium at activation `a`: it fills while the ventricles empty, from `empty` to 1.1 of its size, and grows away
+    # from the valves, where it hangs.
+    grow = empty + (1.10 - empty) * a
+    (x, y, z), (rx, ry, rz) = centre, radii
+    return (x, y, grow * z), (grow * rx, grow * ry, grow * rz)
+
+
 class Anatomy:
     r"""Tissue and labels of one subject's heart at any point (heart frame, mm) and activation.
 
@@ -173,13 +183,12 @@ class Anatomy:
         # Tissue, label and distance of atria and great vessels; `base` says which points lie above the mitral plane.
         tissue = torch.zeros(len(points), dtype=torch.uint8)
         label = torch.zeros_like(tissue)
-        grow = 1.0 + 0.10 * a  # atria fill while the ventricles empty
         lean, r, p = self._aorta_lean, self._aorta, self._artery
         out = -self.heart.outflow_length
-        la = _ellipsoid(points, self._la[0], tuple(v * grow for v in self._la[1]))
-        ra = _ellipsoid(points, self._ra[0], tuple(v * grow for v in self._ra[1]))
+        (la_centre, la_radii), (ra_centre, ra_radii) = _filled(*self._la, 0.86, a), _filled(*self._ra, 0.90, a)
+        la, ra = _ellipsoid(points, la_centre, la_radii), _ellipsoid(points, ra_centre, ra_radii)
         mitral = 0.72 * self.heart.mitral_radius(a)  # blood runs on from ventricle to atrium through the open ring
-        la = torch.minimum(la, tube(points, [(4.0, -5.0, 6.0), self._la[0]], [mitral, 0.8 * self._la[1][0]]))
+        la = torch.minimum(la, tube(points, [(4.0, -5.0, 6.0), la_centre], [mitral, 0.8 * la_radii[0]]))
         root = [(-8.0, 8.0, 2.0), (-14.0 + lean, 9.0, -25.0), (-24.0 + lean, 8.0, -55.0), (-20.0 + lean, -5.0, -85.0)]
         aorta = tube(points, root, [r, r * 1.15, r * 1.1, r])
         trunk = [(6.0, 36.0, out + 4.0), (12.0, 26.0, out - 14.0), (14.0, 4.0, out - 34.0), (2.0, -25.0, out - 42.0)]

@@ -48,7 +48,7 @@ def test_wrong_dice_is_explained_and_never_raised(
 ) -> None:
     check.dice(attempt)
     said = capsys.readouterr().out
-    assert said.startswith("✘ For two masks of ") and message in said and "check.dice.hint()" in said
+    assert said.startswith("✘ For two masks of ") and message in said and "checks.dice.hint()" in said
 
 
 def test_an_attempt_that_changes_its_input_does_not_fool_the_check() -> None:

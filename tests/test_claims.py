@@ -25,7 +25,7 @@ FIELDS = {
     "statement": '"ours is better"',
     "source": '"slide"',
     "paper": '"0.9 / 0.8"',
-    "metrics": '[{ ours = "toy.ours", baseline = "toy.base" }]',
+    "metrics": '[{ ours = "toy.ours", baseline = "toy.base", words = "ours minus base" }]',
     "rule": '{ kind = "higher" }',
     "test": '"bootstrap"',
     "evidence": '"a toy"',
@@ -65,10 +65,10 @@ def test_the_kits_own_ledger_loads() -> None:
         ({"rule": '{ kind = "higher", margin = 1 }'}, "unknown key margin"),
         ({"rule": '{ kind = "noninferior", margin = -1, better = "higher" }'}, "margin must be above 0"),
         ({"rule": '{ kind = "noninferior", margin = 1, better = "up" }'}, "better must be"),
-        ({"rule": '{ kind = "within", low = 2, high = 1 }', "metrics": '[{ ours = "a.b" }]'}, "not below"),
-        ({"rule": '{ kind = "at_least", value = nan }', "metrics": '[{ ours = "a.b" }]'}, "finite"),
+        ({"rule": '{ kind = "within", low = 2, high = 1 }', "metrics": '[{ ours = "a.b", words = "ours" }]'}, "not below"),
+        ({"rule": '{ kind = "at_least", value = nan }', "metrics": '[{ ours = "a.b", words = "ours" }]'}, "finite"),
         ({"rule": '{ kind = "at_least", value = 1 }'}, "unknown key baseline"),
-        ({"metrics": '[{ ours = "toy.ours" }]'}, "missing key baseline"),
+        ({"metrics": '[{ ours = "toy.ours", words = "ours" }]'}, "missing key baseline"),
         ({"metrics": "[]"}, "metrics must be"),
         ({"test": '"eyeball"'}, "test must be"),
         ({"source": '"memory"'}, "source must be"),
@@ -124,12 +124,14 @@ def test_identical_methods_are_never_better(tmp_path: Path) -> None:
     distance = ledger(tmp_path, rule='{ kind = "noninferior", margin = 0.1, better = "lower" }')[0]
     assert judge(distance, records(same + 0.05, same)).verdict == "shown"
     assert judge(distance, records(same + 0.2, same)).verdict == "not shown"
+    said = judge(distance, records(same + 0.2, same)).evidence
+    assert said.startswith("ours minus base 0.2") and said.endswith("; must be below 0.1")
     lower = ledger(tmp_path, rule='{ kind = "lower" }')[0]
     assert judge(lower, records(same - 1, same)).verdict == "shown"
 
 
 def test_every_metric_of_a_claim_must_hold(tmp_path: Path) -> None:
-    two = '[{ ours = "toy.ours", baseline = "toy.base" }, { ours = "toy.other", baseline = "toy.base" }]'
+    two = '[{ ours = "toy.ours", baseline = "toy.base", words = "ours minus base" }, { ours = "toy.other", baseline = "toy.base", words = "ours minus base" }]'
     claim = ledger(tmp_path, metrics=two)[0]
     base = np.arange(10.0)
     found = records(base + 1, base)
@@ -150,7 +152,7 @@ def test_every_metric_of_a_claim_must_hold(tmp_path: Path) -> None:
     ],
 )
 def test_rules_on_a_value(tmp_path: Path, rule: str, verdict: str) -> None:
-    claim = ledger(tmp_path, rule=rule, metrics='[{ ours = "toy.ours" }]')[0]
+    claim = ledger(tmp_path, rule=rule, metrics='[{ ours = "toy.ours", words = "ours" }]')[0]
     assert judge(claim, records(np.ones(8))).verdict == verdict
 
 
@@ -178,7 +180,7 @@ def test_seeds_need_both_intervals_clear(tmp_path: Path) -> None:
 
 @given(st.integers(0, 15), st.integers(0, 15))
 def test_mcnemar_agrees_with_the_exact_binomial_test(wins: int, losses: int) -> None:
-    metrics = (Metric("toy.ours", "toy.base"),)
+    metrics = (Metric("toy.ours", "toy.base", "ours minus base"),)
     claim = Claim("a.b", "01", (1, 1), "s", "slide", "p", metrics, Rule("higher", 0.0, math.inf), "mcnemar", "e")
     ours = np.array([1] * wins + [0] * losses + [1] * 10)
     base = np.array([0] * wins + [1] * losses + [1] * 10)

@@ -23,7 +23,7 @@ slide = [3, 9]
 statement = "ours <is> better & faster"
 source = "slide"
 paper = "0.94 / 0.92"
-metrics = [{ ours = "toy.ours", baseline = "toy.base" }]
+metrics = [{ ours = "toy.ours", baseline = "toy.base", words = "ours minus base" }]
 rule = { kind = "noninferior", margin = 0.01, better = "higher" }
 test = "bootstrap"
 evidence = "a toy"

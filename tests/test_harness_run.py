@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import Future, as_completed
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,7 +35,7 @@ slide = [1, 2]
 statement = "ours is better"
 source = "slide"
 paper = "1 / 0"
-metrics = [{ ours = "toy.ours", baseline = "toy.baseline" }]
+metrics = [{ ours = "toy.ours", baseline = "toy.baseline", words = "ours minus base" }]
 rule = { kind = "higher" }
 test = "bootstrap"
 evidence = "a toy"
@@ -309,10 +310,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch
     for name in ("01_good", "02_more", "03_last"):
         write_notebook(home / "notebooks" / f"{name}.ipynb", "")
     executed: list[str] = []
-    interrupt = {"now": True}
+    interrupt, said, say = {"now": True}, Event(), run._say
 
     def stand_in(job: Job) -> Outcome:
-        if job.name == "02_more" and interrupt.pop("now", False):
+        if job.name == "03_last" and interrupt.pop("now", False):
+            assert said.wait(60)  # jobs run in a thread of their own
             raise KeyboardInterrupt
         executed.append(job.name)
         notebook = nbformat.read(job.notebook, 4)
@@ -321,18 +323,24 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch
         nbformat.write(notebook, job.executed)
         return Outcome(job.name, "ok", 1.0, 1.0, [], hashlib.sha256(Path(job.notebook).read_bytes()).hexdigest())
 
+    def tell(name: str, results: dict[str, Any]) -> None:
+        say(name, results)
+        if name == "02_more":
+            said.set()
+
     monkeypatch.setattr(run, "execute", stand_in)
+    monkeypatch.setattr(run, "_say", tell)
     settings = Settings(home=home, out=home / "runs" / "x")
     with pytest.raises(KeyboardInterrupt):
         run_lessons([], settings)
-    assert json.loads((home / "runs/x/results.json").read_text())["notebooks"].keys() == {"01_good"}
+    assert json.loads((home / "runs/x/results.json").read_text())["notebooks"].keys() == {"01_good", "02_more"}
     executed.clear()
     results, problems = run_lessons([], replace(settings, out=None, resume=True))
-    assert executed == ["02_more", "03_last"] and problems == []
+    assert executed == ["03_last"] and problems == []
     assert sorted(results["metrics"]) == ["toy.x01", "toy.x02", "toy.x03"]
     write_notebook(home / "notebooks" / "01_good.ipynb", "changed = True")
     run_lessons([], replace(settings, resume=True))
-    assert executed[2:] == ["01_good"]  # a notebook that changed is run again, the others are kept
+    assert executed[1:] == ["01_good"]  # a notebook that changed is run again, the others are kept
     write_notebook(home / "notebooks" / "02_more.ipynb", "changed = True")
     results, _ = run_lessons(["02"], replace(settings, out=home / "runs" / "y", record=True))
     assert list(results["notebooks"]) == ["02_more"]

@@ -25,7 +25,7 @@ slide = [1, 2]
 statement = "ours is better"
 source = "slide"
 paper = "1 / 0"
-metrics = [{ ours = "toy.ours", baseline = "toy.base" }]
+metrics = [{ ours = "toy.ours", baseline = "toy.base", words = "ours minus base" }]
 rule = { kind = "higher" }
 test = "bootstrap"
 evidence = "a toy"
@@ -133,6 +133,8 @@ def test_claims_are_judged_on_what_was_recorded(kit: Path, capsys: pytest.Captur
     run.record("toy.ours", torch.arange(8.0) + 1, subjects=names)
     run.record("toy.base", np.arange(8.0), subjects=names)
     run.claims()
+    with pytest.raises(InputError, match="toy.missing"):
+        run.claims("toy.missing")
     said = capsys.readouterr().out
     assert "toy.ours: 4.50 (mean; SD 2.45" in said
     assert "**shown**" in said and "never clinical performance" in said

@@ -70,7 +70,8 @@ def judge(claim: Claim, records: Mapping[str, Record]) -> Verdict:
     sides = {"open"} if short else {claim.rule.side(i.low, i.high) for i in intervals}
     side = "no" if "no" in sides else "open" if "open" in sides else "yes"
     word = WORDS[kinds.pop()][side]
-    evidence = "; ".join([interval.text for interval in intervals] + ([short] if short else []))
+    allowed = f"must be {claim.rule.allowed(unit_suffix(used[0].unit))}"
+    evidence = "; ".join([*(interval.text for interval in intervals), short or allowed])
     if any(record.recorded for record in used):
         return Verdict("recorded", f"in the longer run: {word}; {evidence}", intervals)
     return Verdict(word, evidence, intervals)
@@ -126,9 +127,8 @@ def _interval(claim: Claim, metric: Metric, sample: NDArray[np.float64], ours: R
         t_low, t_high = statistics.t_interval(sample.mean(axis=1), LEVEL)
         low, high = min(low, t_low), max(high, t_high)
     mean, unit = float(per_subject.mean()), unit_suffix(ours.unit)
-    versus = f" minus {metric.baseline}" if metric.baseline else ""
     count = f"{len(sample)} seeds, " if claim.test == "seeds" else ""
-    text = f"{ours.name}{versus} {number(mean)}{unit} [{number(low)}, {number(high)}] ({count}n = {per_subject.size})"
+    text = f"{metric.words} {number(mean)}{unit} [{number(low)}, {number(high)}] ({count}n = {per_subject.size})"
     return Interval(metric.ours, mean, float(low), float(high), text)
 
 

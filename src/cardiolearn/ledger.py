@@ -37,6 +37,17 @@ class Rule:
         r"""A difference must exceed its bound; a value may equal it."""
         return self.kind not in COMPARED
 
+    def allowed(self, unit: str) -> str:
+        r"""The region in words, `unit` behind its numbers.
+
+        >>> Rule("noninferior", -0.01, math.inf).allowed(""), Rule("within", -5.0, 5.0).allowed(" %")
+        ('above -0.01', 'from -5 % to 5 %')
+        """
+        low, high = f"{self.low:g}{unit}", f"{self.high:g}{unit}"
+        if math.isinf(self.high):
+            return f"{'at least' if self.closed else 'above'} {low}"
+        return f"below {high}" if math.isinf(self.low) else f"from {low} to {high}"
+
     def side(self, low: float, high: float) -> str:
         r""" "yes", "no" or "open" for an interval of what was measured."""
         if self.closed:
@@ -48,10 +59,11 @@ class Rule:
 
 @dataclass(frozen=True)
 class Metric:
-    r"""A record name and the one it is compared with."""
+    r"""A record name, the one it is compared with, and what the number is, for a reader."""
 
     ours: str
     baseline: str | None
+    words: str
 
 
 @dataclass(frozen=True)
@@ -140,14 +152,14 @@ def _rule(row: Any, where: str) -> Rule:
 
 def _metrics(rows: Any, rule: Rule, where: str) -> tuple[Metric, ...]:
     _expect(isinstance(rows, list) and len(rows) > 0, where, f"metrics must be a list of tables, not {rows!r}")
-    keys = {"ours", "baseline"} if rule.kind in COMPARED else {"ours"}
+    keys = {"ours", "words"} | ({"baseline"} if rule.kind in COMPARED else set())
     for row in rows:
         _expect(isinstance(row, dict), where, f"metrics must be a list of tables, not {row!r}")
         _exact_keys(row, keys, f"{where}: metrics")
         _expect(
-            all(isinstance(name, str) and name for name in row.values()), where, f"metrics must be record names: {row}"
+            all(isinstance(name, str) and name for name in row.values()), where, f"metrics must be names of records and words: {row}"
         )
-    return tuple(Metric(row["ours"], row.get("baseline")) for row in rows)
+    return tuple(Metric(row["ours"], row.get("baseline"), row["words"]) for row in rows)
 
 
 def _exact_keys(row: Mapping[str, Any], keys: set[str], where: str) -> None:

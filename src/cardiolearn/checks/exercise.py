@@ -35,7 +35,7 @@ class Exercise:
         mistake = self.mistake(attempt)
         name = getattr(attempt, "__name__", "your function")
         passed = f"✔ {name} agrees with the reference on {ATTEMPTS} random inputs."
-        text = f"✘ {mistake}\n  A hint: check.{self.name}.hint()" if mistake else passed
+        text = f"✘ {mistake}\n  A hint: checks.{self.name}.hint()" if mistake else passed
         show(text, {CHECK_MIME: {"name": self.name, "passed": mistake is None}})
 
     def mistake(self, attempt: Callable[..., Any]) -> str | None:
@@ -61,7 +61,7 @@ class Exercise:
     def hint(self, step: int = 1) -> None:
         r"""Show one step of the way, from 1."""
         number = min(max(step, 1), len(self.steps))
-        more = f" (next: check.{self.name}.hint({number + 1}))" if number < len(self.steps) else ""
+        more = f" (next: checks.{self.name}.hint({number + 1}))" if number < len(self.steps) else ""
         show(f"Hint {number} of {len(self.steps)}: {self.steps[number - 1]}{more}")
 
     def solution(self) -> None:

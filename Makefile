@@ -30,8 +30,8 @@ test: .venv/dev.stamp  ## lint, types, unit tests, notebooks
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-lab: .venv/runtime.stamp  ## open the lessons in JupyterLab
-	$(BIN)/jupyter lab notebooks
+lab: .venv/runtime.stamp  ## open the lessons, without solutions, in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/course/learner
 
 reproduce: .venv/runtime.stamp  ## train everything from scratch (hours; goes on where it was interrupted)
 	$(CARDIOLEARN) run --profile reproduce --out runs/reproduce --resume

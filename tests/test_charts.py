@@ -32,10 +32,13 @@ TABLE = pd.DataFrame({"lv_edv": [100.0, 150.0, 210.0], "lv_ef": [60.0, 50.0, np.
 
 def test_agreement_shows_every_subject_and_the_unit() -> None:
     ax = axes()
-    charts.agreement(ax, {"network": [0.9, 0.8], "observers": [0.7]}, quantity="Dice")
+    values = pd.DataFrame({"network": [0.9, 0.8, np.nan], "observers": [0.7, 0.6, 0.5]})
+    charts.agreement(ax, values, quantity="Dice")
     assert ax.get_ylabel() == "Dice" and [t.get_text() for t in ax.get_xticklabels()] == ["network", "observers"]
-    assert [len(line.get_xdata()) for line in ax.lines] == [2, 1]
-    charts.agreement(ax, {"network": [1.0]}, quantity="contour distance", unit="mm")
+    joined, dots = ax.lines[:2], ax.lines[2:]
+    assert [list(line.get_ydata()) for line in joined] == [[0.9, 0.7], [0.8, 0.6]]  # a subject each
+    assert [list(line.get_ydata()) for line in dots] == [[0.9, 0.8], [0.7, 0.6]]  # a group each
+    charts.agreement(ax, pd.DataFrame({"network": [1.0]}), quantity="contour distance", unit="mm")
     assert ax.get_ylabel() == "contour distance (mm)"
 
 
@@ -43,7 +46,7 @@ def test_agreements_leave_out_what_has_no_number() -> None:
     figure = charts.agreements({"one": TABLE, "two": TABLE}, {"lv_edv": "EDV", "lv_ef": "EF"}, quantity="mL")
     left, right = figure.axes
     assert (left.get_title(), right.get_title(), left.get_ylabel(), right.get_ylabel()) == ("EDV", "EF", "mL", "")
-    assert [len(line.get_xdata()) for line in right.lines] == [2, 2]
+    assert [len(line.get_xdata()) for line in right.lines] == [2, 2, 2, 2]  # two joined, two groups
 
 
 def test_bland_altman_shows_bias_and_limits() -> None:
@@ -55,6 +58,7 @@ def test_bland_altman_shows_bias_and_limits() -> None:
     assert ax.get_xlabel() == "mean EDV (mL)" and ax.get_ylabel() == "difference (mL)"
     figure = charts.bland_altmans(TABLE, TABLE + 1, {"lv_edv": "mL", "lv_ef": "%"})
     assert [ax.get_title() for ax in figure.axes] == ["LV EDV", "LV EF"]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["difference (mL)", "difference (points)"]
     assert len(figure.axes[1].lines[0].get_xdata()) == 2
 
 

@@ -65,7 +65,10 @@ def test_the_kits_own_ledger_loads() -> None:
         ({"rule": '{ kind = "higher", margin = 1 }'}, "unknown key margin"),
         ({"rule": '{ kind = "noninferior", margin = -1, better = "higher" }'}, "margin must be above 0"),
         ({"rule": '{ kind = "noninferior", margin = 1, better = "up" }'}, "better must be"),
-        ({"rule": '{ kind = "within", low = 2, high = 1 }', "metrics": '[{ ours = "a.b", words = "ours" }]'}, "not below"),
+        (
+            {"rule": '{ kind = "within", low = 2, high = 1 }', "metrics": '[{ ours = "a.b", words = "ours" }]'},
+            "not below",
+        ),
         ({"rule": '{ kind = "at_least", value = nan }', "metrics": '[{ ours = "a.b", words = "ours" }]'}, "finite"),
         ({"rule": '{ kind = "at_least", value = 1 }'}, "unknown key baseline"),
         ({"metrics": '[{ ours = "toy.ours", words = "ours" }]'}, "missing key baseline"),
@@ -131,7 +134,8 @@ def test_identical_methods_are_never_better(tmp_path: Path) -> None:
 
 
 def test_every_metric_of_a_claim_must_hold(tmp_path: Path) -> None:
-    two = '[{ ours = "toy.ours", baseline = "toy.base", words = "ours minus base" }, { ours = "toy.other", baseline = "toy.base", words = "ours minus base" }]'
+    one = '{ ours = "toy.%s", baseline = "toy.base", words = "ours minus base" }'
+    two = f"[{one % 'ours'}, {one % 'other'}]"
     claim = ledger(tmp_path, metrics=two)[0]
     base = np.arange(10.0)
     found = records(base + 1, base)

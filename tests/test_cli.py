@@ -30,7 +30,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def run_lessons(lessons: Any, given: harness.Settings) -> Any:
         passed.extend((list(lessons), given))
         claims = {"toy": {"verdict": "shown", "evidence": "0.1"}}
-        return {"claims": claims}, ["toy.x: 1, recorded 2"] if "bad" in lessons else []
+        results = {"claims": claims, "notebooks": {"01": {"status": "failed" if "torn" in lessons else "ok"}}}
+        return results, ["toy.x: 1, recorded 2"] if set(lessons) & {"bad", "torn"} else []
 
     monkeypatch.setattr(harness, "run_lessons", run_lessons)
     return passed
@@ -53,7 +54,9 @@ def test_run_exits_with_1_on_a_problem(
     assert call(monkeypatch, "run", "bad") == 1
     said = capsys.readouterr()
     assert "claim toy: shown - 0.1" in said.out
-    assert "toy.x: 1, recorded 2" in said.err
+    assert "1 problem:\n  toy.x: 1, recorded 2" in said.err
+    assert call(monkeypatch, "run", "torn") == 1
+    assert capsys.readouterr().out == ""  # no claims of a run that broke off
 
 
 def test_a_malformed_parameter_is_one_line(
@@ -114,7 +117,8 @@ def test_check_tells_the_machine_and_missing_weights(
     assert "missing or altered: net" in capsys.readouterr().out
     (weights / "net.safetensors").touch()
     assert call(monkeypatch, "check") == 0
-    assert "1 files whole: net" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 files whole: net" in said and said.endswith("\nready\n")
 
 
 def test_version_and_help_come_from_a_fresh_process() -> None:

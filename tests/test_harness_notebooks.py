@@ -124,8 +124,10 @@ def test_discovery_finds_every_notebook_and_names_what_does_not_fit(tmp_path: Pa
         nbformat.write(notebook(), tmp_path / f"{name}.ipynb")
     assert [path.stem for path in discover(tmp_path)] == ["01_a", "01_ab", "02_b"]
     assert [path.stem for path in discover(tmp_path, ["02", "01_a"])] == ["01_a", "02_b"]
-    with pytest.raises(InputError, match="it fits 2 of"):
+    with pytest.raises(InputError, match="it could be 01_a, 01_ab; give more of the name"):
         discover(tmp_path, ["01"])
+    with pytest.raises(InputError, match="no lesson '99'; there is 01_a, 01_ab, 02_b"):
+        discover(tmp_path, ["99"])
 
 
 def test_a_torn_notebook_is_one_line(tmp_path: Path) -> None:

@@ -299,7 +299,7 @@ def test_unknown_lesson_and_profile_are_one_line_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found none"):
         run_lessons([], Settings(home=home))
     write_notebook(home / "notebooks" / "01_good.ipynb")
-    with pytest.raises(InputError, match="'07': expected the start of one name"):
+    with pytest.raises(InputError, match="no lesson '07'"):
         run_lessons(["07"], Settings(home=home))
     with pytest.raises(InputError, match="profile 'fast'"):
         run_lessons([], Settings({"profile": "fast"}, home=home))

@@ -133,7 +133,7 @@ def test_claims_are_judged_on_what_was_recorded(kit: Path, capsys: pytest.Captur
     run.record("toy.ours", torch.arange(8.0) + 1, subjects=names)
     run.record("toy.base", np.arange(8.0), subjects=names)
     run.claims()
-    with pytest.raises(InputError, match="toy.missing"):
+    with pytest.raises(InputError, match=r"toy\.missing"):
         run.claims("toy.missing")
     said = capsys.readouterr().out
     assert "toy.ours: 4.50 (mean; SD 2.45" in said

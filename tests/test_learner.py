@@ -3,6 +3,7 @@ r"""The learner's notebooks are the solved ones minus the solutions, and the com
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
@@ -33,7 +34,7 @@ def test_what_is_removed_from_a_cell(solved: str, exercise: str) -> None:
 
 def solved_notebook() -> nbformat.NotebookNode:
     cells = [
-        new_markdown_cell("# Toy"),
+        new_markdown_cell("# Toy\n[words](../course/glossary.md), [start](../README.md)"),
         new_code_cell("def f(x):\n    # solution\n    return x", metadata={"tags": ["exercise"]}),
         new_markdown_cell("It returns x.", metadata={"tags": ["solution"]}),
         new_code_cell("# solution\nkept = 1"),
@@ -45,7 +46,7 @@ def test_only_exercises_lose_lines_and_only_solutions_go() -> None:
     solved = solved_notebook()
     learner = learner_notebook(solved)
     assert [cell.source for cell in learner.cells] == [
-        "# Toy",
+        "# Toy\n[words](../glossary.md), [start](../../README.md)",
         "def f(x):\n    ...  # your code here",
         "# solution\nkept = 1",
     ]
@@ -65,6 +66,14 @@ def test_the_folder_is_regenerated(tmp_path: Path) -> None:
     before = (target / "01_toy.ipynb").read_bytes()
     write_learner(tmp_path / "nb", target)
     assert (target / "01_toy.ipynb").read_bytes() == before
+
+
+def test_links_of_both_copies_lead_somewhere() -> None:
+    for folder in ("notebooks", "course/learner"):
+        for path in (ROOT / folder).glob("*.ipynb"):
+            cells = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+            links = [link for source in cells for link in re.findall(r"\]\((\.[^)#]*)", source)]
+            assert [link for link in links if not (path.parent / link).exists()] == []
 
 
 @pytest.mark.skipif(not list((ROOT / "notebooks").glob("*.ipynb")), reason="no lesson is written yet")

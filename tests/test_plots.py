@@ -124,8 +124,6 @@ def test_the_middle_slice_is_that_of_the_cavity() -> None:
 
 
 def test_automatic_above_manual_and_observers() -> None:
-    import matplotlib.pyplot as plt
-
     pixels, labels = image()
     affine = np.diag([1.5, 2.0, 8.0, 1.0])
     scan = Image(torch.from_numpy(np.stack([pixels] * 3)).float(), affine)
@@ -134,9 +132,26 @@ def test_automatic_above_manual_and_observers() -> None:
     figure = plots.automatic_above_manual(columns, dict.fromkeys(columns, drawn), dict.fromkeys(columns, drawn))
     shown = [(ax.get_title(), ax.get_ylabel()) for ax in figure.axes]
     assert shown == [("sa ED", "automatic"), ("sa ES", ""), ("", "manual"), ("", "")]
-    ax = plt.figure().subplots()
-    plots.observers(ax, scan, {"O1": drawn, "O2": drawn})
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["observer O1", "observer O2"]
+    truth = plots.automatic_above_manual(columns, dict.fromkeys(columns, drawn), columns, below="truth")
+    assert truth.axes[2].get_ylabel() == "truth"
+    other = drawn.with_data(drawn.data.clone())
+    other.data[2] = 0
+    middle, divided = plots.observers(scan, {"O1": drawn, "O2": other}).axes
+    assert [t.get_text() for t in middle.get_legend().get_texts()] == ["observer O1", "observer O2"]
+    assert (middle.get_title(), divided.get_title()) == ("slice 1, in the middle", "slice 2, where they differ most")
+
+
+def test_structures_are_named_where_they_are() -> None:
+    _, labels = image()
+    scan = Image(torch.rand(5, 20, 30), np.diag([1.5, 2.0, 8.0, 1.0]))
+    drawn = scan.with_data(torch.stack([torch.zeros(20, 30), *[labels] * 3, torch.zeros(20, 30)]).to(torch.uint8))
+    sheet = plots.stack(scan, drawn, panels=8)
+    assert [ax.get_title() for ax in sheet.axes[:5]] == [f"slice {z}" for z in range(5)]
+    assert [[t.get_text() for t in ax.texts] for ax in sheet.axes[:5]] == [[], [], ["LV", "wall"], [], []]
+    for note, k in zip(sheet.axes[2].texts, (1, 2), strict=True):
+        x, y = note.xy
+        assert labels[int(y), int(x)] == k
+    assert not any(ax.texts for ax in plots.stack(scan).axes)
 
 
 def test_a_beat_marks_its_frame() -> None:
@@ -144,6 +159,7 @@ def test_a_beat_marks_its_frame() -> None:
     cine = Image(torch.from_numpy(np.stack([[pixels]] * 4)).float(), np.diag([1.5, 2.0, 8.0, 1.0]), 0.05)
     drawn = cine.with_data(torch.from_numpy(np.stack([[labels]] * 4)).to(torch.uint8))
     _, curve = plots.beat(cine, drawn, [100.0, 60.0, 40.0, 80.0], 2).axes
+    assert list(curve.lines[0].get_ydata()) == [100.0, 60.0, 40.0, 80.0, 100.0]  # and over again
     assert curve.lines[1].get_xdata() == pytest.approx([0.1]) and curve.lines[1].get_ydata() == pytest.approx([40.0])
     assert curve.get_xlabel() == "time (s)"
 

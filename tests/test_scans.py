@@ -11,10 +11,11 @@ from matplotlib.path import Path as MaskPath
 from scipy.spatial import ConvexHull
 from torch import nn
 
+from cardiolearn import scans
 from cardiolearn.errors import InputError
 from cardiolearn.image import Image, read_image, read_labels
 from cardiolearn.metrics import dice
-from cardiolearn.scans import segment_file, what_to_check
+from cardiolearn.scans import read_scan, segment_file, what_to_check
 
 
 class Levels(nn.Module):
@@ -52,6 +53,24 @@ def test_what_was_not_found_is_said_first(heart: Image) -> None:
     assert said == "warning: no LV, myocardium, RV found; is this a short-axis cardiac MR scan?"
     (said,) = what_to_check(heart.with_data(torch.zeros_like(heart.data)), Levels(300.0, 6), "la")
     assert said == "warning: no heart found; is this a long-axis cardiac MR scan?"
+
+
+def test_a_folder_of_several_subjects_is_named(tmp_path: Path) -> None:
+    for name in ("A", "D"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sa_ED.nii.gz").touch()
+    with pytest.raises(InputError, match=r"found the subjects A, D; name one of them"):
+        read_scan(tmp_path)
+
+
+def test_volumes_need_a_stack_and_a_ventricle_in_every_frame(heart: Image) -> None:
+    labels = torch.zeros((2, 4, 80, 90), dtype=torch.uint8)
+    labels[:, :, 20:30, 20:30], labels[0, :, 40:60, 40:60] = 3, 1  # no LV in the second frame
+    said = scans._volumes(Image(labels, heart.affine))
+    assert "LV ejection fraction: none, there is no LV in frame 1; is this a short-axis stack?" in said
+    assert "RV ejection fraction: 0.0 %" in said
+    one = scans._volumes(Image(labels[0, :1], heart.affine))
+    assert one == ["one slice: areas, and no volumes", "area: LV 9.0 cm2, RV 2.2 cm2"]
 
 
 def test_an_unknown_view_is_refused(tmp_path: Path) -> None:

@@ -100,14 +100,29 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
         study.image("sa", "systole")
     with pytest.raises(InputError, match="got 'axial_ED'"):
         study.has("axial")
-    for function in (open_study, find_studies):
-        with pytest.raises(InputError, match=r"none: expected a .*, found none"):
+    for function, end in ((open_study, "found none"), (find_studies, "there is no such folder")):
+        with pytest.raises(InputError, match=rf"none: expected a .*, {end}"):
             function(tmp_path / "none")
+    with pytest.raises(InputError, match=r"got a file; for one scan: cardiolearn segment"):
+        find_studies(tmp_path / "s" / "sa_ED.nii.gz")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: expected one folder per subject"):
         find_studies(tmp_path / "empty")
     with pytest.raises(InputError, match="empty: expected a study folder with files such as"):
         open_study(tmp_path / "empty")
+    (tmp_path / "empty" / "1.dcm").write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(InputError, match="it holds DICOM files: cardiolearn segment reads them"):
+        find_studies(tmp_path / "empty")
+
+
+def test_another_numbering_of_the_right_ventricle_is_named(tmp_path: Path) -> None:
+    scan = image()
+    drawn = scan.with_data(torch.zeros(scan.data.shape, dtype=torch.uint8))
+    drawn.data[0, 0, :3] = torch.tensor([1, 2, 4])
+    study = write_study(tmp_path / "s", {"sa_ED": scan, "la_4ch_ED": scan}, {"sa_ED": drawn, "la_4ch_ED": drawn}, {})
+    with pytest.raises(InputError, match=r"label_sa_ED\.nii\.gz: expected the right ventricle as label 3, got label 4"):
+        study.labels()
+    assert study.labels("la_4ch").data.max() == 4
 
 
 def test_a_broken_info_is_named(tmp_path: Path) -> None:

@@ -97,6 +97,19 @@ def test_by_subject_averages_everything_else() -> None:
     assert tables.by_subject(table)["dice.lv"].to_dict() == pytest.approx({"a": 0.5, "b": 0.7})
 
 
+def test_one_subject_by_view_and_phase() -> None:
+    found = tables.of_subject({"sa": TRUTH, "la_2ch": {("b", "ES"): TRUTH["b", "ES"]}}, "b")
+    assert list(found) == ["sa ED", "sa ES", "la_2ch ES"] and found["sa ED"] is TRUTH["b", "ED"]
+    assert tables.of_subject({"sa": TRUTH}, "c") == {}
+
+
+def test_the_overview_has_words_for_rows_and_a_column_each() -> None:
+    found = tables.overview(tables.versus_annotators(TRUTH, DRAWN), "annotator")
+    assert list(found) == ["O1", "O2"] and len(found) == 9
+    assert list(found.index[:4]) == ["LV cavity, Dice", "LV myocardium, Dice", "RV cavity, Dice", "LV cavity, MCD (mm)"]
+    assert found.loc["LV cavity, slices dropped", "O2"] == 0.0
+
+
 def test_bias_is_relative_but_for_the_ejection_fraction() -> None:
     ours = pd.DataFrame(
         {"lv_edv": [110.0, 90.0], "lv_esv": [50.0, 30.0], "lv_mass": [100.0, 80.0], "lv_ef": [55.0, 66.0]}

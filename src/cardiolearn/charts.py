@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 BLUE = "#0072B2"
 
 
-def agreement(ax: Axes, groups: Mapping[str, ArrayLike], *, quantity: str, unit: str = "1") -> None:
-    r"""One column of dots per group, one dot a subject, with the mean as a bar: the figure beside a claim."""
-    for i, (name, values) in enumerate(groups.items()):
-        points = np.asarray(values, dtype=np.float64).ravel()
-        spread = np.random.default_rng(0).uniform(-0.15, 0.15, points.size)
-        ax.plot(i + spread, points, "o", alpha=0.5, markersize=5, label=name)
-        ax.hlines(points.mean(), i - 0.28, i + 0.28, color="black", zorder=3)
-    ax.set_xticks(range(len(groups)), list(groups))
+def agreement(ax: Axes, groups: pd.DataFrame, *, quantity: str, unit: str = "1") -> None:
+    r"""One column of dots per group, one dot a subject, joined by a line, with the mean as a bar.
+
+    `groups` has a column for each and a row for each subject; who lacks a number in one is left out of all.
+    """
+    points = groups.dropna().to_numpy(dtype=np.float64)
+    places = np.arange(points.shape[1]) + np.random.default_rng(0).uniform(-0.15, 0.15, (len(points), 1))
+    ax.plot(places.T, points.T, "-", color="0.8", linewidth=0.8, zorder=1)
+    for i, column in enumerate(points.T):
+        ax.plot(places[:, i], column, "o", alpha=0.5, markersize=5)
+        ax.hlines(column.mean() if len(column) else np.nan, i - 0.28, i + 0.28, color="black", zorder=3)
+    ax.set_xticks(range(points.shape[1]), list(groups))
     ax.set_ylabel(quantity if unit == "1" else f"{quantity} ({unit})")
 
 
@@ -40,7 +44,8 @@ def bland_altman(ax: Axes, ours: ArrayLike, theirs: ArrayLike, *, quantity: str,
     for height, style in ((found.bias, "-"), (found.lower, "--"), (found.upper, "--")):
         ax.axhline(height, color="black", linestyle=style, linewidth=1.2)
         ax.annotate(f"{height:+.1f}", (1, height), xycoords=("axes fraction", "data"), va="bottom", ha="right")
-    ax.set(xlabel=f"mean {quantity} ({unit})", ylabel=f"difference ({unit})", title=quantity)
+    apart = "points" if unit == "%" else unit  # two percentages differ by points
+    ax.set(xlabel=f"mean {quantity} ({unit})", ylabel=f"difference ({apart})", title=quantity)
 
 
 def reliability(ax: Axes, rows: pd.DataFrame) -> None:
@@ -55,7 +60,7 @@ def reliability(ax: Axes, rows: pd.DataFrame) -> None:
     size = 20 + 180 * np.sqrt(bins["pixels"] / bins["pixels"].max())
     ax.scatter(bins["stated"], bins["right"], s=size, color=BLUE, label=f"network, error {calibration_error(rows):.3f}")
     ax.set(xlabel="probability the network states", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.02))
-    ax.legend()
+    ax.legend(loc="upper left")
 
 
 def expectation(ax: Axes, scans: pd.DataFrame, *, failed: float) -> None:
@@ -65,7 +70,7 @@ def expectation(ax: Axes, scans: pd.DataFrame, *, failed: float) -> None:
         ax.plot(rows["expected"], rows["dice"], marker, alpha=0.6, markersize=5, label=kind)
     ax.axhline(failed, color="black", linestyle="--", linewidth=1.2)
     ax.set(xlabel="Dice the network expects", ylabel="Dice with the truth", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    ax.legend()
+    ax.legend(loc="upper left", bbox_to_anchor=(0, 0.97 * failed))  # below the line there is room on the left
 
 
 def trend(ax: Axes, x: pd.Series, y: pd.Series, *, labels: tuple[str, str]) -> None:
@@ -82,11 +87,12 @@ def trend(ax: Axes, x: pd.Series, y: pd.Series, *, labels: tuple[str, str]) -> N
 def agreements(groups: Mapping[str, pd.DataFrame], columns: Mapping[str, str], *, quantity: str) -> Figure:
     r"""`agreement` side by side for several `columns` (column to title) of tables with one row per subject."""
     import matplotlib.pyplot as plt
+    import pandas as pd
 
     figure, axes = plt.subplots(1, len(columns), figsize=(3.7 * len(columns), 4), sharey=True, squeeze=False)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
-        there = {name: table[column].dropna() for name, table in groups.items() if column in table}
-        agreement(ax, there, quantity=quantity)
+        there = {name: table[column] for name, table in groups.items() if column in table}
+        agreement(ax, pd.DataFrame(there), quantity=quantity)
         ax.set_title(title)
         ax.label_outer()
     return figure

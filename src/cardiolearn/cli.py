@@ -50,10 +50,12 @@ def run(
         cluster=cluster,
     )
     results, problems = run_lessons(lessons or (), settings)
-    for claim, row in results["claims"].items():
-        print(f"claim {claim}: {row['verdict']} - {row['evidence']}")
+    if all(row["status"] == "ok" for row in results["notebooks"].values()):
+        for claim, row in results["claims"].items():
+            print(f"claim {claim}: {row['verdict']} - {row['evidence']}")
     if problems:
-        print(f"\n{len(problems)} problems:", *problems, sep="\n  ", file=sys.stderr)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        print(f"\n{count}:", *problems, sep="\n  ", file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -101,11 +103,11 @@ def segment(
 
 @app.command()
 def check() -> None:
-    r"""Tell Python, torch, device, disk and weights; exit 1 when a lesson could not run."""
+    r"""Say whether this machine is ready: Python, torch, device, disk, weights; exit 1 when it is not."""
     from cardiolearn.harness.machine import machine_lines
 
     lines, ready = machine_lines()
-    print(*lines, sep="\n")
+    print(*lines, "ready" if ready else "not ready: see above", sep="\n")
     if not ready:
         raise typer.Exit(1)
 

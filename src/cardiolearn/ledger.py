@@ -157,7 +157,9 @@ def _metrics(rows: Any, rule: Rule, where: str) -> tuple[Metric, ...]:
         _expect(isinstance(row, dict), where, f"metrics must be a list of tables, not {row!r}")
         _exact_keys(row, keys, f"{where}: metrics")
         _expect(
-            all(isinstance(name, str) and name for name in row.values()), where, f"metrics must be names of records and words: {row}"
+            all(isinstance(name, str) and name for name in row.values()),
+            where,
+            f"metrics must be names of records and words: {row}",
         )
     return tuple(Metric(row["ours"], row.get("baseline"), row["words"]) for row in rows)
 

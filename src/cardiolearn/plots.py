@@ -32,6 +32,7 @@ NAMES = {
     "left_atrium": "left atrium",
     "right_atrium": "right atrium",
 }
+ABBREVIATIONS = ("LV", "wall", "RV", "LA", "RA")  # by label, from 1
 STRUCTURES = tuple(PALETTE)  # label k of a segmentation is STRUCTURES[k - 1]
 STYLE: dict[str, Any] = {
     "figure.constrained_layout.use": True,
@@ -125,6 +126,27 @@ def focus(ax: Axes, mask: ArrayLike, *, spacing: tuple[float, float], margin: fl
             values((first, last) if axis == 1 else (last, first))  # y runs downwards
 
 
+def name_structures(ax: Axes, labels: ArrayLike, *, spacing: tuple[float, float] = (1.0, 1.0)) -> None:
+    r"""Write the abbreviation of each structure of labels (Y, X) into an `overlay` with this `spacing`, in white.
+
+    It stands at the point that lies deepest within the structure, the wall's outside the heart with a line to it.
+    """
+    from matplotlib.patheffects import withStroke
+    from scipy.ndimage import distance_transform_edt
+
+    drawn = _plane(labels, "labels")
+    effects = [withStroke(linewidth=2.5, foreground="black")]
+    for k, name in enumerate(ABBREVIATIONS, 1):
+        if (drawn == k).any():
+            depth = distance_transform_edt(np.pad(drawn == k, 1))[1:-1, 1:-1]
+            y, x = np.unravel_index(int(depth.argmax()), drawn.shape)
+            away, arrow = ((34, -34), {"arrowstyle": "-", "color": "white"}) if name == "wall" else ((0, 0), None)
+            ax.annotate(
+                name, (x * spacing[0], y * spacing[1]), away, textcoords="offset points", ha="center", va="center",
+                color="white", weight="bold", arrowprops=arrow, path_effects=effects,
+            )  # fmt: skip
+
+
 def structure_legend(figure: Figure, labels: ArrayLike) -> None:
     r"""A legend, below the figure, of the structures present in `labels`."""
     from matplotlib.patches import Patch
@@ -171,6 +193,16 @@ def contact_sheet(
     return figure
 
 
+def stack(image: Image, labels: Image | None = None, *, panels: int = 8) -> Figure:
+    r"""Slices of a scan `(Z, Y, X)` from first to last; with `labels` the structures are named in one of them."""
+    chosen = np.unique(np.linspace(0, len(image.data) - 1, panels).round().astype(int))
+    figure = contact_sheet([image.data[z] for z in chosen], titles=[f"slice {z}" for z in chosen])
+    if labels is not None:
+        i = int(np.abs(chosen - middle_slice(labels)).argmin())
+        name_structures(figure.axes[i], labels.data[chosen[i]])
+    return figure
+
+
 def middle_slice(labels: Image) -> int:
     r"""The middle one of the slices of `labels` `(Z, Y, X)` that show LV cavity; of all slices where none does."""
     shown = np.flatnonzero((labels.data == 1).flatten(1).any(1))
@@ -178,15 +210,18 @@ def middle_slice(labels: Image) -> int:
 
 
 def automatic_above_manual(
-    scans: Mapping[str, Image], automatic: Mapping[str, Image], manual: Mapping[str, Image], *, size: float = 2.6
-) -> Figure:
+    scans: Mapping[str, Image], automatic: Mapping[str, Image], manual: Mapping[str, Image], *,
+    below: str = "manual", size: float = 2.6,
+) -> Figure:  # fmt: skip
     r"""One column per scan `(Z, Y, X)`, by title: its middle slice outlined by the machine above, by hand below.
+
+    `below` names the lower row, where it is not drawn by hand but the truth.
 
     Source: the layout of Fig. 3 of Bai et al. 2018.
     """
     import matplotlib.pyplot as plt
 
-    rows = {"automatic": automatic, "manual": manual}
+    rows = {"automatic": automatic, below: manual}
     figure, axes = plt.subplots(2, len(scans), figsize=(size * len(scans), 2 * size), squeeze=False)
     for column, (title, image) in enumerate(scans.items()):
         z, spacing = middle_slice(manual[title]), image.spacing[:2]
@@ -199,14 +234,23 @@ def automatic_above_manual(
     return figure
 
 
-def observers(ax: Axes, image: Image, drawings: Mapping[str, Image]) -> None:
-    r"""The middle slice of a scan `(Z, Y, X)` with each annotator's drawing of it in a colour of his own, in mm."""
-    z, spacing = middle_slice(next(iter(drawings.values()))), image.spacing[:2]
-    overlay(ax, image.data[z], spacing=spacing)
-    for (name, labels), colour in zip(drawings.items(), PALETTE.values(), strict=False):
-        outline(ax, labels.data[z], colour, spacing=spacing, name=f"observer {name}")
-        focus(ax, labels.data[z], spacing=spacing)
-    ax.legend(loc="upper right", frameon=True)
+def observers(image: Image, drawings: Mapping[str, Image]) -> Figure:
+    r"""The middle slice of a scan `(Z, Y, X)` and the one that divides its annotators most, outlined by each, in mm."""
+    import matplotlib.pyplot as plt
+
+    drawn = np.stack([np.asarray(labels.data) for labels in drawings.values()])
+    divided = int((drawn != drawn[:1]).any(0).sum((1, 2)).argmax())
+    middle, spacing = middle_slice(next(iter(drawings.values()))), image.spacing[:2]
+    figure, axes = plt.subplots(1, 2, figsize=(11, 5.5))
+    for ax, z, title in zip(axes, (middle, divided), ("in the middle", "where they differ most"), strict=True):
+        overlay(ax, image.data[z], spacing=spacing)
+        for (name, labels), colour in zip(drawings.items(), PALETTE.values(), strict=False):
+            outline(ax, labels.data[z], colour, spacing=spacing, name=f"observer {name}")
+        focus(ax, drawn[:, middle].max(0), spacing=spacing)
+        ax.set_title(f"slice {z}, {title}")
+    name_structures(axes[0], drawn[0, middle], spacing=spacing)
+    axes[0].legend(loc="upper right", frameon=True)
+    return figure
 
 
 def beat(cine: Image, labels: Image, volume: ArrayLike, frame: int) -> Figure:
@@ -220,7 +264,7 @@ def beat(cine: Image, labels: Image, volume: ArrayLike, frame: int) -> Figure:
     overlay(left, cine.frame(frame).data[z], labels.frame(frame).data[z], spacing=spacing)
     focus(left, fullest.data[z], spacing=spacing)
     step = cine.frame_duration or 1.0
-    right.plot(np.arange(len(curve)) * step, curve, color=PALETTE["lv_cavity"])
+    right.plot(np.arange(len(curve) + 1) * step, [*curve, curve[0]], color=PALETTE["lv_cavity"])  # beats repeat
     right.plot(frame * step, curve[frame], "o", color="black")
     right.set(xlabel="time (s)" if cine.frame_duration else "frame", ylabel="LV cavity (mL)", ylim=(0, None))
     structure_legend(figure, labels.frame(frame).data[z])

@@ -20,7 +20,11 @@ NAMES = {"lv": "LV", "myocardium": "myocardium", "rv": "RV", "la": "left atrium"
 
 def read_scan(scan: Path) -> Image:
     r"""The image of a NIfTI file, a DICOM cine folder or a study folder (its short-axis cine, else ED and ES)."""
-    if not scan.is_dir() or not any(scan.glob("sa*.nii*")):
+    if not scan.is_dir():
+        return read_image(scan)
+    if not any(scan.glob("sa*.nii*")):
+        if subjects := sorted(f.parent.name for f in scan.glob("*/sa*_ED.nii*")):
+            raise InputError(f"{scan}: expected one scan, found the subjects {', '.join(subjects)}; name one of them")
         return read_image(scan)
     study = open_study(scan)
     if study.has("sa", None):
@@ -40,6 +44,8 @@ def _frames(labels: Image) -> tuple[torch.Tensor, int, int]:
 
 def _volumes(labels: Image) -> list[str]:
     # Volumes, and for a cine the ejection fractions between the frames of largest and smallest LV cavity.
+    if labels.data.shape[-3] == 1:
+        return ["one slice: areas, and no volumes", *_areas(labels)]
     frames, ed, es = _frames(labels)
     voxel = float(np.prod(labels.spacing)) * 1e-3
     volume = torch.stack([(frames == c).flatten(1).sum(1) for c in (1, 2, 3)], 1).double() * voxel
@@ -53,8 +59,13 @@ def _volumes(labels: Image) -> list[str]:
             return lines
     most, least = volume.max(0).values, volume.min(0).values
     for name, c in (("LV", 0), ("RV", 2)):
-        if most[c] > 0:
+        if least[c] > 0:
             lines.append(f"{name} ejection fraction: {100 * float(1 - least[c] / most[c]):.1f} %")
+        elif most[c] > 0:
+            t = int(volume[:, c].argmin())
+            lines.append(
+                f"{name} ejection fraction: none, there is no {name} in frame {t}; is this a short-axis stack?"
+            )
     return lines
 
 
@@ -84,7 +95,8 @@ def what_to_check(image: Image, network: nn.Module, view: str = "sa") -> list[st
     missing = [NAMES[k] for k in VENTRICLES if view == "sa" and not (labels.data == VENTRICLES[k]).any()]
     if not labels.data.any() or missing:
         what = "short-axis" if view == "sa" else "long-axis"
-        return [f"warning: no {', '.join(missing or ['heart'])} found; is this a {what} cardiac MR scan?"]
+        other = "; for a long-axis picture: --view la" if view == "sa" and len(labels.data) == 1 else ""
+        return [f"warning: no {', '.join(missing or ['heart'])} found; is this a {what} cardiac MR scan?{other}"]
     low = [f"{NAMES[k]} (expected Dice {v:.2f})" for k, v in found.items() if 0 < v < DOUBTFUL]
     slices = doubtful_slices(labels.data, soft) if view == "sa" else []
     lines = [f"look at: {', '.join(low)}"] if low else []
@@ -119,7 +131,8 @@ def segment_file(scan: Path, out: Path, device: str = "auto", view: str = "sa") 
     fused = network.fused().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     labels = segment(image, fused, SHORT_AXIS if view == "sa" else LONG_AXIS)
     write_image(out, labels)
-    lines = _volumes(labels) if view == "sa" else _areas(labels)
-    lines += what_to_check(image.frame(_frames(labels)[1]), fused, view)
+    told = what_to_check(image.frame(_frames(labels)[1]), fused, view)
+    numbers = _volumes(labels) if view == "sa" else _areas(labels)
+    lines = [*told, *numbers] if told and told[0].startswith("warning") else [*numbers, *told]
     legend = "1 LV cavity, 2 myocardium, 3 RV cavity" + ("" if view == "sa" else ", 4 left atrium, 5 right atrium")
     return "\n".join([*lines, f"labels written to {out} ({legend})"])

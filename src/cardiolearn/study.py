@@ -58,7 +58,10 @@ class Study:
         r"""The label map on the grid of its image, whatever extent it was stored with."""
         path = self._existing(view, phase, label=True)
         with named(path):
-            return match_labels(read_labels(path, LABELS.values()), self.image(view, phase))
+            labels = read_labels(path, LABELS.values())
+            if view == "sa" and (labels.data == 4).any() and not (labels.data == 3).any():
+                raise InputError("expected the right ventricle as label 3, got label 4 (left atrium) and no 3")
+            return match_labels(labels, self.image(view, phase))
 
     def _existing(self, view: str, phase: str | None, label: bool) -> Path:
         path = self.path(view, phase, label)
@@ -95,13 +98,18 @@ def open_study(folder: str | Path) -> Study:
 def find_studies(data_dir: str | Path) -> list[Study]:
     r"""The studies in a folder, by name; or the one study that the folder is. Other folders in it are passed over."""
     data_dir = Path(data_dir)
+    if data_dir.is_file():
+        raise InputError(
+            f"{data_dir}: expected a folder of studies, got a file; for one scan: cardiolearn segment SCAN"
+        )
     if not data_dir.is_dir():
-        raise InputError(f"{data_dir}: expected a folder of studies, found none")
+        raise InputError(f"{data_dir}: expected a folder of studies, there is no such folder")
     if _is_study(data_dir):
         return [open_study(data_dir)]
     studies = [open_study(f) for f in sorted(data_dir.iterdir()) if not f.name.startswith(".") and _is_study(f)]
     if not studies:
-        raise InputError(f"{data_dir}: expected one folder per subject with files such as sa_ED.nii.gz, found none")
+        what = "none; it holds DICOM files: cardiolearn segment reads them" if _holds_dicom(data_dir) else "none"
+        raise InputError(f"{data_dir}: expected one folder per subject with files such as sa_ED.nii.gz, found {what}")
     return studies
 
 
@@ -186,6 +194,15 @@ def volumes_ml(labels: Image) -> dict[str, float]:
     return {name: int((labels.data == value).sum()) * voxel_ml for name, value in LABELS.items() if value}
 
 
+def volumes_line(edv: float, esv: float) -> str:
+    r"""What a report says of a ventricle, from its end-diastolic and end-systolic volume in mL.
+
+    >>> volumes_line(120.0, 48.0)
+    'EDV 120 mL, ESV 48 mL, EF 60 %'
+    """
+    return f"EDV {edv:.0f} mL, ESV {esv:.0f} mL, EF {100 * (1 - esv / edv):.0f} %" if edv > 0 else "no cavity found"
+
+
 def clinical_indices(labels_ed: Image, labels_es: Image) -> dict[str, float]:
     r"""What a report states: `{lv,rv}_{edv,esv,sv}` in mL, `{lv,rv}_ef` in %, `lv_mass` in g (at end-diastole).
 
@@ -222,6 +239,14 @@ def _grid(image: Image) -> str:
     spacing = " x ".join(f"{s:.4g}" for s in image.spacing)
     origin = ", ".join(f"{v:.4g}" for v in image.affine[:3, 3])
     return f"{' x '.join(map(str, image.data.shape[:-4:-1]))} voxels of {spacing} mm from ({origin})"
+
+
+def _holds_dicom(folder: Path) -> bool:
+    first = next((f for f in sorted(folder.rglob("*")) if f.is_file() and not f.name.startswith(".")), None)
+    if first is None:
+        return False
+    with first.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def _toml_key(key: str) -> str:

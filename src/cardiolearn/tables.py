@@ -23,6 +23,8 @@ from cardiolearn.study import PHASES, Study, clinical_indices
 Found = Mapping[tuple[str, str], Image]
 Drawn = Mapping[tuple[str, str], Mapping[str, Image]]
 INDICES = ("lv_edv", "lv_esv", "lv_ef", "lv_mass", "rv_edv", "rv_esv", "rv_ef")
+_STRUCTURES = {"lv": "LV cavity", "myocardium": "LV myocardium", "rv": "RV cavity"}
+_MEASURES = {"dice": "Dice", "mcd": "MCD (mm)", "dropped": "slices dropped"}
 #: Units of what `bias` compares.
 BIAS_UNITS = {"lv_edv": "%", "lv_esv": "%", "lv_mass": "%", "lv_ef": "points"}
 
@@ -76,6 +78,12 @@ def chambers(found: Found, truth: Found, view: str) -> pd.DataFrame:
     )
 
 
+def of_subject(found: Mapping[str, Found], subject: str) -> dict[str, Image]:
+    r"""Of segmentations by view those of one subject, by "view phase"."""
+    keys = [(view, phase) for view in found for phase in PHASES if (subject, phase) in found[view]]
+    return {f"{view} {phase}": found[view][subject, phase] for view, phase in keys}
+
+
 def majority(people: Sequence[Image]) -> Image:
     r"""What most annotators drew: the commonest label of each voxel, the lowest of equally common ones."""
     votes = torch.stack([torch.stack([one.data == k for one in people]).sum(0) for k in range(6)])
@@ -115,6 +123,13 @@ def bias(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
     a, b = ours.loc[both], theirs.loc[both]
     relative = {name: 100 * (a[name] / b[name] - 1) for name, unit in BIAS_UNITS.items() if unit == "%"}
     return pd.DataFrame(relative | {"lv_ef": a["lv_ef"] - b["lv_ef"]}).rename_axis("subject")
+
+
+def overview(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    r"""Means of what `evaluation.compare` gives, for a reader: a row for each measure, a column for each of `by`."""
+    rows = {f"{m}.{s}": f"{structure}, {what}" for m, what in _MEASURES.items() for s, structure in _STRUCTURES.items()}
+    means = table.groupby(by, sort=False).mean(numeric_only=True).T
+    return means.loc[[name for name in rows if name in means.index]].rename(index=rows).round(2)
 
 
 def by_subject(table: pd.DataFrame) -> pd.DataFrame:

@@ -46,6 +46,8 @@ def learner_notebook(notebook: NotebookNode) -> NotebookNode:
     for cell in learner.cells:
         if "exercise" in tags(cell):
             cell.source = without_solution(cell.source)
+        if cell.cell_type == "markdown":  # links are seen from notebooks/, the copy lies in course/learner/
+            cell.source = cell.source.replace("](../course/", "](../").replace("](../README", "](../../README")
     return learner
 
 

@@ -43,8 +43,11 @@ def discover(folder: Path, lessons: Sequence[str] = ()) -> list[Path]:
     for lesson in lessons:
         fits = [path for path in every if path.stem == lesson] or [p for p in every if p.stem.startswith(lesson)]
         if len(fits) != 1:
-            names = ", ".join(path.stem for path in every)
-            raise InputError(f"lesson {lesson!r}: expected the start of one name, it fits {len(fits)} of {names}")
+            names = ", ".join(path.stem for path in fits or every)
+            raise InputError(
+                f"lesson {lesson!r}: it could be {names}; give more of the name" if fits
+                else f"no lesson {lesson!r}; there is {names}"
+            )  # fmt: skip
         chosen.add(fits[0])
     return [path for path in every if path in chosen] if lessons else every
 

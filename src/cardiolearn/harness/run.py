@@ -206,5 +206,3 @@ def _say(name: str, results: Results) -> None:
     peak = f", {row['peak_mb']:.0f} MB" if row["peak_mb"] else ""
     count = sum(metric["notebook"] == name for metric in results["metrics"].values())
     print(f"{name}: {row['status']}, {row['seconds']:.0f} s{peak}, {count} numbers", flush=True)
-    for problem in row["problems"]:
-        print(f"  {problem}", flush=True)

@@ -129,18 +129,28 @@ def focus(ax: Axes, mask: ArrayLike, *, spacing: tuple[float, float], margin: fl
 def name_structures(ax: Axes, labels: ArrayLike, *, spacing: tuple[float, float] = (1.0, 1.0)) -> None:
     r"""Write the abbreviation of each structure of labels (Y, X) into an `overlay` with this `spacing`, in white.
 
-    It stands at the point that lies deepest within the structure, the wall's outside the heart with a line to it.
+    It stands at the point that lies deepest within the structure; the wall's beside the heart, with a line to the side
+    away from the RV.
     """
     from matplotlib.patheffects import withStroke
     from scipy.ndimage import distance_transform_edt
 
     drawn = _plane(labels, "labels")
     effects = [withStroke(linewidth=2.5, foreground="black")]
+    right = np.argwhere(drawn == 3).mean(0) if (drawn == 3).any() else np.zeros(2)
     for k, name in enumerate(ABBREVIATIONS, 1):
         if (drawn == k).any():
             depth = distance_transform_edt(np.pad(drawn == k, 1))[1:-1, 1:-1]
             y, x = np.unravel_index(int(depth.argmax()), drawn.shape)
-            away, arrow = ((34, -34), {"arrowstyle": "-", "color": "white"}) if name == "wall" else ((0, 0), None)
+            away, arrow = (0.0, 0.0), None
+            if name == "wall":
+                inside = np.argwhere(depth > 0.5 * depth.max())
+                y, x = inside[((inside - right) ** 2).sum(1).argmax()]
+                along = np.array([x, y]) - np.argwhere(drawn == k).mean(0)[::-1]
+                away = tuple(
+                    42.0 * along / max(float(np.hypot(*along)), 1.0) * (1, -1)
+                )  # the picture's y runs downwards
+                arrow = {"arrowstyle": "-", "color": "white"}
             ax.annotate(
                 name, (x * spacing[0], y * spacing[1]), away, textcoords="offset points", ha="center", va="center",
                 color="white", weight="bold", arrowprops=arrow, path_effects=effects,
@@ -239,7 +249,8 @@ def observers(image: Image, drawings: Mapping[str, Image]) -> Figure:
     import matplotlib.pyplot as plt
 
     drawn = np.stack([np.asarray(labels.data) for labels in drawings.values()])
-    divided = int((drawn != drawn[:1]).any(0).sum((1, 2)).argmax())
+    differ, marked = (drawn != drawn[:1]).any(0).sum((1, 2)), (drawn > 0).any(0).sum((1, 2))
+    divided = int((differ / np.maximum(marked, 1)).argmax())
     middle, spacing = middle_slice(next(iter(drawings.values()))), image.spacing[:2]
     figure, axes = plt.subplots(1, 2, figsize=(11, 5.5))
     for ax, z, title in zip(axes, (middle, divided), ("in the middle", "where they differ most"), strict=True):

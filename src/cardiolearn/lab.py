@@ -185,18 +185,11 @@ class Run:
         return table
 
     def claims(self, *chosen: str) -> None:
-        r"""Show this lesson's claims, or the `chosen` ones by id, judged on what was recorded so far in this kernel.
-
-        Raises:
-            InputError: An id that is none of this lesson's.
-        """
+        r"""Show this lesson's claims, or those `chosen` by id, judged on what was recorded so far in this kernel."""
         from cardiolearn.claims import claims_table, judge_all
-        from cardiolearn.ledger import load_claims
+        from cardiolearn.ledger import load_claims, of_section
 
-        ledger = [c for c in load_claims(find_home() / "course" / "claims.toml") if c.section == self.lesson]
-        if unknown := set(chosen) - {c.id for c in ledger}:
-            raise InputError(f"claims {sorted(unknown)}: expected ids of {', '.join(c.id for c in ledger)}")
-        ledger = [c for c in ledger if not chosen or c.id in chosen]
+        ledger = of_section(load_claims(find_home() / "course" / "claims.toml"), self.lesson, chosen)
         verdicts = judge_all(ledger, self.records, longer_runs(self.profile))
         rows = {i: {"verdict": v.verdict, "evidence": v.evidence} for i, v in verdicts.items()}
         note = "A phantom shows a mechanism, never clinical performance. " if self.data == "phantom" else ""

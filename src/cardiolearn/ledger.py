@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,18 @@ def load_claims(path: Path) -> list[Claim]:
     if len(set(ids)) != len(ids):
         raise InputError(f"{path}: claim {next(i for i in ids if ids.count(i) > 1)!r} is there twice")
     return claims
+
+
+def of_section(claims: Iterable[Claim], section: str, ids: Collection[str] = ()) -> list[Claim]:
+    r"""The claims of a section, or those of them with these `ids`.
+
+    Raises:
+        InputError: An id that is none of the section's.
+    """
+    here = [claim for claim in claims if claim.section == section]
+    if unknown := sorted(set(ids) - {claim.id for claim in here}):
+        raise InputError(f"claim {unknown[0]!r}: expected one of {', '.join(claim.id for claim in here) or 'none'}")
+    return [claim for claim in here if not ids or claim.id in ids]
 
 
 def _claim(row: Mapping[str, Any], where: str) -> Claim:

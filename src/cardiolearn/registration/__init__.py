@@ -1,0 +1,1 @@
+r"""Bringing images of one heart into each other's place."""

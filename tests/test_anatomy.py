@@ -186,3 +186,27 @@ def test_every_tissue_has_relaxation_times() -> None:
     assert table.shape == (N_TISSUES, 4)
     assert (table[:, 1] >= table[:, 2]).all()  # T2 never exceeds T1
     assert table[Tissue.LIVER].tolist() == pytest.approx([0.8, 600.0, 46.0, 0.0])
+
+
+@pytest.mark.parametrize("group", ["NOR", "DCM", "HCM"])
+def test_the_tricuspid_valve_is_open_in_diastole(group: str) -> None:
+    anatomy = make_anatomy(group, "train")
+    heart, (centre, _) = anatomy.heart, anatomy._ra
+    theta, depth = torch.tensor([math.radians(212.0)]), torch.tensor([8.0])
+    epi = heart.radii_now(depth, theta, 0.0)[1]
+    middle = heart.to_space(0.5 * (epi + heart.rv_outer(depth, theta, epi, 0.0)), theta, depth, 0.0)
+    way = torch.linspace(0.0, 1.0, 60)[:, None]
+    here = anatomy.at((1 - way) * middle + way * torch.tensor(centre), 0.0)
+    assert set(here.tissue.tolist()) <= {Tissue.RV_BLOOD, Tissue.TRABECULA, Tissue.RA_BLOOD}
+    assert here.label[0] == RV_CAVITY and here.label[-1] == RIGHT_ATRIUM
+    assert len(here.label.unique_consecutive()) == 2  # one border
+
+
+def test_atria_fill_while_the_ventricles_empty() -> None:
+    grid = torch.arange(-80.0, 41.0, 4.0)
+    points = torch.cartesian_prod(grid, grid, torch.arange(-90.0, 41.0, 4.0))
+    anatomy = make_anatomy("NOR", "train")
+    (la, ra), (la_full, ra_full) = (
+        [(anatomy.at(points, a).label == k).sum() for k in (LEFT_ATRIUM, RIGHT_ATRIUM)] for a in (0.0, 1.0)
+    )
+    assert 0.35 < la / la_full < 0.8 and 0.35 < ra / ra_full < 0.7

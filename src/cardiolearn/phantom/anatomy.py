@@ -16,6 +16,7 @@ from cardiolearn.phantom.heart import Heart, Material
 from cardiolearn.phantom.noise import Noise
 from cardiolearn.phantom.tissue import Tissue
 
+_LA_EMPTY, _RA_EMPTY = 0.86, 0.90  # sizes of the atria at end-diastole, for `_filled`
 LV_CAVITY, MYOCARDIUM, RV_CAVITY, LEFT_ATRIUM, RIGHT_ATRIUM = 1, 2, 3, 4, 5
 
 
@@ -88,6 +89,7 @@ class Anatomy:
         self._aorta = 12.5 + 1.8 * u[18]
         self._artery = 12.0 + 1.5 * u[19]
         self._aorta_lean = 6.0 * u[20]
+        self._leaflets = u[22] > 0.0
         self.effusion = max(0.0, 2.5 * u[21] - 1.0)
 
     def at(self, points: torch.Tensor, a: float) -> HeartMap:
@@ -97,9 +99,13 @@ class Anatomy:
         label = torch.zeros_like(tissue)
         above = points - torch.tensor([0.0, 0.0, (1.0 - self.heart.stretch(a)) * self.heart.height])
         outside = torch.full_like(m.depth, 1e3)
+        inflow = self._inflow(above, a)
         high = (above[..., 2] < 45.0).nonzero(as_tuple=True)  # atria and vessels reach no further down
-        tissue[high], label[high], outside[high] = self._above_the_valves(above[high], m.depth[high] < 0.0, a)
-        right, left = self._right(tissue, label, points, m, a), self._left(tissue, label, points, m, a)
+        tissue[high], label[high], outside[high] = self._above_the_valves(
+            above[high], m.depth[high] < 0.0, inflow[high], a
+        )
+        right = self._right(tissue, label, points, m, inflow < 0.0, a)
+        left = self._left(tissue, label, points, m, a)
         outside = _smooth_minimum(outside, torch.minimum(right, left), self._groove)
         self._cover(tissue, points, outside)
         return HeartMap(tissue, label, outside)
@@ -135,7 +141,13 @@ class Anatomy:
         return muscle & (s > 0.12)
 
     def _right(
-        self, tissue: torch.Tensor, label: torch.Tensor, points: torch.Tensor, m: Material, a: float
+        self,
+        tissue: torch.Tensor,
+        label: torch.Tensor,
+        points: torch.Tensor,
+        m: Material,
+        opening: torch.Tensor,
+        a: float,
     ) -> torch.Tensor:
         heart = self.heart
         inner = heart.base_radius(m.depth, m.epi_now)
@@ -144,7 +156,7 @@ class Anatomy:
         span = (m.depth > -heart.outflow_length) & (m.depth < heart.height)
         cavity = span & has_rv & (m.rho_now >= inner) & (m.rho_now < outer)
         near = span & (shell - inner > heart.rv_wall * 1.6) & (m.rho_now >= inner) & (m.rho_now < shell)
-        wall = near & ~cavity
+        wall = near & ~cavity & ~opening
         tissue[wall] = int(Tissue.RV_WALL)
         label[cavity] = RV_CAVITY
         here, s = points[cavity], (m.depth[cavity] / heart.length).clamp(0.0, 1.0)
@@ -177,16 +189,33 @@ class Anatomy:
         swell[side] = (reach + (reach - epi).clamp(0.0, thickness)).mean(0)
         return outer, shell, swell
 
+    def _inflow(self, points: torch.Tensor, a: float) -> torch.Tensor:
+        # Distance (mm) to the tricuspid opening, a tube from the right atrium into the ventricle. In half the subjects
+        # the leaflets of the closed valve are seen as a wall between the two.
+        if self._leaflets and a > 0.3:
+            return torch.full(points.shape[:-1], 1e3)
+        theta, depth = torch.tensor([math.radians(212.0)]), torch.tensor([8.0])
+        epi = self.heart.radii_now(depth, theta, a)[1]
+        outer = self.heart.rv_outer(depth, theta, epi, a)
+        width, middle = (outer - epi).item(), (0.5 * (outer + epi)).item()
+        end = (middle * math.cos(theta.item()), middle * math.sin(theta.item()), depth.item())
+        centre, radii = _filled(*self._ra, _RA_EMPTY, a)
+        return tube(points, [end, centre], [min(14.0, 0.4 * width), 0.7 * radii[0]])
+
     def _above_the_valves(
-        self, points: torch.Tensor, base: torch.Tensor, a: float
+        self, points: torch.Tensor, base: torch.Tensor, inflow: torch.Tensor, a: float
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         # Tissue, label and distance of atria and great vessels; `base` says which points lie above the mitral plane.
         tissue = torch.zeros(len(points), dtype=torch.uint8)
         label = torch.zeros_like(tissue)
         lean, r, p = self._aorta_lean, self._aorta, self._artery
         out = -self.heart.outflow_length
-        (la_centre, la_radii), (ra_centre, ra_radii) = _filled(*self._la, 0.86, a), _filled(*self._ra, 0.90, a)
+        (la_centre, la_radii), (ra_centre, ra_radii) = (
+            _filled(*self._la, _LA_EMPTY, a),
+            _filled(*self._ra, _RA_EMPTY, a),
+        )
         la, ra = _ellipsoid(points, la_centre, la_radii), _ellipsoid(points, ra_centre, ra_radii)
+        ra = torch.minimum(ra, inflow)
         mitral = 0.72 * self.heart.mitral_radius(a)  # blood runs on from ventricle to atrium through the open ring
         la = torch.minimum(la, tube(points, [(4.0, -5.0, 6.0), la_centre], [mitral, 0.8 * la_radii[0]]))
         root = [(-8.0, 8.0, 2.0), (-14.0 + lean, 9.0, -25.0), (-24.0 + lean, 8.0, -55.0), (-20.0 + lean, -5.0, -85.0)]

@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -242,11 +243,12 @@ def _grid(image: Image) -> str:
 
 
 def _holds_dicom(folder: Path) -> bool:
-    first = next((f for f in sorted(folder.rglob("*")) if f.is_file() and not f.name.startswith(".")), None)
-    if first is None:
-        return False
-    with first.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    # A look at a few files: the folder may be a whole archive.
+    for path in islice((f for f in folder.rglob("*") if f.is_file()), 20):
+        with path.open("rb") as file:
+            if file.read(132)[128:] == b"DICM":
+                return True
+    return False
 
 
 def _toml_key(key: str) -> str:

@@ -179,13 +179,14 @@ def _band(n: int, shape: tuple[int, int], scans: torch.Tensor, generator: torch.
 
 def magnitude(
     water: torch.Tensor, fat: torch.Tensor, texture: torch.Tensor, vendor: Vendor, generator: torch.Generator,
-    scans: torch.Tensor | None = None, grain: torch.Generator | None = None,
+    scans: torch.Tensor | None = None, grain: torch.Generator | None = None, mottle: torch.Tensor | None = None,
 ) -> torch.Tensor:  # fmt: skip
     r"""Magnitude images `(n, Y, X)` from water and fat signal and texture strength, each `(n, Y, X)`.
 
     `scans` `(n,)` numbers the scan each image belongs to: images of one scan share settings and the coil's profile
     (default: each image is a scan of its own). Noise comes from `grain` where it is given, so that frames of one scan,
-    drawn with equal generators, differ by nothing else. Blood is near 1.
+    drawn with equal generators, differ by nothing else. `mottle` `(n, Y, X)` of unit variance is the texture's pattern
+    where it is not to be drawn anew. Blood is near 1.
     """
     n, shape = water.shape[0], (water.shape[-2], water.shape[-1])
     scans = torch.arange(n) if scans is None else scans
@@ -193,9 +194,10 @@ def magnitude(
     coarse, fine = smooth_field(n, shape, 9, generator), smooth_field(n, shape, 3, generator)
     mix = uniform(m, (0.0, 1.0), generator)[scans, None, None]
     strength = uniform(m, (0.3, 2.0), generator)[scans, None, None]
-    mottle = (1.0 + texture * strength * (mix * coarse + (1.0 - mix) * fine)).clamp_min(0.0)
+    pattern = mix * coarse + (1.0 - mix) * fine if mottle is None else mottle
+    swirl = (1.0 + texture * strength * pattern).clamp_min(0.0)
     sigma = uniform(m, vendor.blur, generator)[scans]
-    water, fat = blur(water * mottle, sigma), blur(fat * (0.5 + 0.5 * mottle), sigma)
+    water, fat = blur(water * swirl, sigma), blur(fat * (0.5 + 0.5 * swirl), sigma)
     phase = math.pi * uniform(m, vendor.fat_phase, generator)[scans, None, None]
     image = (water**2 + fat**2 + 2.0 * water * fat * torch.cos(phase)).clamp_min(0.0).sqrt()
     image = image * _band(n, shape, scans, generator)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from cardiolearn.phantom.anatomy import Anatomy, HeartMap
+from cardiolearn.phantom.curves import smoothstep
 from cardiolearn.phantom.heart import Heart
 from cardiolearn.phantom.subject import Subject
 from cardiolearn.phantom.thorax import Thorax
@@ -70,6 +71,21 @@ class Scene:
             label[near] = here.label
             pieces.append(label)
         return torch.cat(pieces).reshape(points.shape[:-1])
+
+    def at_rest(self, points: torch.Tensor, a: float) -> torch.Tensor:
+        r"""Where what lies at `points` `(..., 3)` at activation `a` lay at end-diastole, mm in the patient frame.
+
+        The heart moves by its chart, blood as if it did not flow; beyond some 20 mm outside the heart nothing moves.
+        """
+        pieces = []
+        for piece in points.reshape(-1, 3).split(PIECE):
+            local = (piece - self.origin) @ self.frame
+            m = self.heart.to_material(local, a)
+            then = self.heart.to_space(m.rho, m.theta, m.depth, 0.0)
+            outside = torch.maximum(m.rho_now - m.epi_now, torch.maximum(m.depth - self.heart.height, -m.depth))
+            moved = (then - local) * (1.0 - smoothstep(outside / 20.0))[:, None]
+            pieces.append(piece + moved @ self.frame.T)
+        return torch.cat(pieces).reshape(points.shape)
 
     def _heart(self, flat: torch.Tensor, a: float) -> tuple[torch.Tensor, HeartMap]:
         # The heart at those of the points (N, 3) that are near enough to belong to it, and their indices.

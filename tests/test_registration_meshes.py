@@ -1,0 +1,60 @@
+r"""Meshes carried by a deformation, and the distance of surfaces: against brute force and spheres."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from scipy.spatial.transform import Rotation
+
+from cardiolearn.errors import InputError
+from cardiolearn.image import Image
+from cardiolearn.registration.bsplines import Chain, FreeForm
+from cardiolearn.registration.meshes import carry, distances_to, mesh_distance
+from cardiolearn.surfaces import Mesh, mask_mesh
+
+
+def ball(radius: float, n: int = 41) -> Mesh:
+    z, y, x = np.indices((n, n, n)) - n // 2
+    mask = torch.from_numpy(x**2 + y**2 + z**2 <= radius**2)
+    return mask_mesh(Image(mask.to(torch.uint8), np.eye(4)))
+
+
+def test_the_distance_from_a_triangle_is_the_smallest_there_is() -> None:
+    rng = np.random.default_rng(0)
+    corners, points = rng.normal(size=(3, 3)), 3.0 * rng.normal(size=(40, 3))
+    mesh = Mesh(torch.from_numpy(corners), torch.tensor([[0, 1, 2]]))
+    found = distances_to(torch.from_numpy(points), mesh)
+    for point, distance in zip(points, found, strict=True):
+        best = min(
+            minimize(
+                lambda w, p=point: np.linalg.norm(w @ corners - p), start, bounds=[(0, 1)] * 3,
+                constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0}, method="SLSQP",
+            ).fun
+            for start in (np.full(3, 1 / 3), *np.eye(3))
+        )  # fmt: skip
+        assert distance.item() == pytest.approx(best, abs=1e-4)
+
+
+def test_spheres_lie_apart_by_the_difference_of_their_radii() -> None:
+    assert mesh_distance(ball(12.0), ball(15.0)) == pytest.approx(3.0, abs=0.15)
+    assert mesh_distance(ball(12.0), ball(12.0)) == pytest.approx(0.0, abs=1e-6)
+    with pytest.raises(InputError, match="at least one triangle"):
+        mesh_distance(ball(5.0), Mesh(torch.zeros(3, 3), torch.zeros(0, 3, dtype=torch.int64)))
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_mesh_is_carried_in_patient_space(chained: bool) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", [20, -40, 70], degrees=True).as_matrix() @ np.diag([1.5, 1.2, 4.0])
+    affine[:3, 3] = (30.0, -20.0, 10.0)
+    image = Image(torch.zeros(10, 40, 32), affine)
+    flat = FreeForm.identity((36.0, 46.8, 46.5), 12.0)
+    shift = torch.tensor([4.0, -2.4, 3.0])  # mm along z, y, x: everywhere the same
+    field = FreeForm(flat.coefficients + shift[:, None, None, None], flat.knots)
+    deformation = Chain((flat, field)) if chained else field
+    voxels = torch.tensor([[10.0, 20.0, 5.0], [22.0, 11.0, 3.0]], dtype=torch.float64)
+    matrix, origin = torch.from_numpy(affine[:3, :3]), torch.from_numpy(affine[:3, 3])
+    expected = (voxels + torch.tensor([2.0, -2.0, 1.0])) @ matrix.T + origin
+    torch.testing.assert_close(carry(voxels @ matrix.T + origin, deformation, image), expected, atol=1e-4, rtol=0)

@@ -21,7 +21,7 @@ from cardiolearn.phantom.mri import ANY_VENDOR, TRAINING_VENDORS, UNSEEN_VENDOR,
 from cardiolearn.phantom.observers import ANNOTATORS, Observer
 from cardiolearn.training import train
 
-SIZE, PIXEL, BATCH = 64, 3.0, 4  # of the short trainings: 4 pictures of 64 x 64 pixels of 3 mm a step
+SIZE, PIXEL, BATCH = 96, 2.0, 8  # of the short trainings: 8 pictures of 96 x 96 pixels of 2 mm a step
 LEARNING_RATE = 2e-3
 
 
@@ -68,7 +68,7 @@ def short_lessons(maps: SliceMaps, subjects: int, vendor: Vendor = ANY_VENDOR) -
 
 
 def examination(maps: SliceMaps, vendor: Vendor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    r"""Every slice of `maps` once, as `vendor` pictures it: images `(N, 1, 64, 64)` and labels `(N, 64, 64)`."""
+    r"""Every slice of `maps` once, as `vendor` pictures it: images `(N, 1, 96, 96)` and labels `(N, 96, 96)`."""
     generator = torch.Generator().manual_seed(seed)
     options: dict[str, Any] = {"size": SIZE, "pixel": PIXEL, "vendor": vendor, "upright": True}
     parts = [

@@ -1,0 +1,87 @@
+r"""A cohort of thin-slice volumes, drawn once and kept: what super-resolution learns from and is tested on."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from cardiolearn.phantom.crossing import Crossing, crossing
+from cardiolearn.phantom.high_resolution import SHAPE, scan_high_resolution
+from cardiolearn.phantom.long_axis import LONG_AXIS_VIEWS, plan_long_axis
+from cardiolearn.phantom.mri import ANY_VENDOR, UNSEEN_VENDOR
+from cardiolearn.phantom.scene import Scene
+from cardiolearn.phantom.subject import Cohort, Group, sample_subject
+from cardiolearn.tensors import read_tensors, write_tensors
+
+_QUIET = (0.005, 0.015)  # noise of the thin slices: they are the reference, a stack adds its own
+_ACTIVATIONS = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Volumes:
+    r"""Thin-slice scans of subjects at end-diastole and end-systole.
+
+    `image` (int16) and `label` (uint8) are `(N, 2, Z, Y, X)`; `planes` `(N, 2, 3, 3)` holds point, right, down of the
+    two- and the four-chamber plane, as :class:`~cardiolearn.phantom.crossing.Crossing` has them.
+    """
+
+    image: Tensor
+    label: Tensor
+    planes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def crossings(self, subject: int) -> list[Crossing]:
+        r"""The long-axis planes of a subject."""
+        return [Crossing(*plane.unbind(0)) for plane in self.planes[subject]]
+
+
+def draw_volume(
+    index: int, cohort: Cohort = "train", seed: int = 0, group: Group | None = None, shape: Sequence[int] = SHAPE
+) -> Volumes:
+    r"""Subject `index` of a cohort, alone; the test cohort on the unseen scanner. Reproducible from the arguments."""
+    subject = sample_subject(index, cohort=cohort, seed=seed, group=group)
+    scene = Scene(subject)
+    vendor = replace(ANY_VENDOR if cohort == "train" else UNSEEN_VENDOR, noise=_QUIET)
+    look = (subject.seed * 7 + 6) % 2**62
+    z, y, x = shape
+    scan = scan_high_resolution(scene, vendor, _ACTIVATIONS, seed=look, shape=(z, y, x))
+    planes = []
+    for view in LONG_AXIS_VIEWS:
+        where = crossing(plan_long_axis(scene, view, torch.Generator().manual_seed(look)), scan.image.affine)
+        planes.append(torch.stack((where.point, where.right, where.down)))
+    image = scan.image.data.clamp(0, 2**15 - 1).to(torch.int16)
+    return Volumes(image[None], scan.labels.data[None], torch.stack(planes)[None])
+
+
+def _draw_file(path: Path, index: int, cohort: Cohort, seed: int, group: Group | None) -> None:
+    torch.set_num_threads(1)
+    drawn = draw_volume(index, cohort, seed, group)
+    write_tensors(path, {"image": drawn.image, "label": drawn.label, "planes": drawn.planes}, {})
+
+
+def draw_volumes(
+    n: int, folder: Path, *, cohort: Cohort = "train", seed: int = 0, group: Group | None = None, jobs: int = 2
+) -> Volumes:
+    r"""Subjects 0 to `n` - 1 (of one `group`, or all), a file each in `folder`, so that an interrupted drawing goes on.
+
+    About 4 s of one core and 4.5 MB of memory a subject.
+    """
+    name = f"{cohort}-{seed}" + (f"-{group}" if group else "")
+    files = [folder / f"{name}-{i:05d}.safetensors" for i in range(n)]
+    missing = [(i, file) for i, file in enumerate(files) if not file.exists()]
+    if missing:
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            work = [pool.submit(_draw_file, file, i, cohort, seed, group) for i, file in missing]
+            for done in tqdm(as_completed(work), total=len(work), desc="scanning thin slices", unit="subject"):
+                done.result()
+    parts = [read_tensors(file)[0] for file in files]
+    return Volumes(*(torch.cat([part[key] for part in parts]) for key in ("image", "label", "planes")))

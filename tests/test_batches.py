@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from cardiolearn.errors import InputError
 from cardiolearn.metrics import dice
-from cardiolearn.phantom import batches
+from cardiolearn.phantom import batches, drawn
 from cardiolearn.phantom.batches import (
     SIZE,
     SLICES_PER_SUBJECT,
@@ -151,7 +151,7 @@ def test_a_kept_cohort_is_read_not_drawn(tmp_path: Path, monkeypatch: pytest.Mon
     kept = toy_maps(2, 16)
     file = tmp_path / "train-0-00000-00002.safetensors"
     save_file({"tissue": kept.tissue.contiguous(), "label": kept.label.contiguous()}, file)
-    monkeypatch.setattr(batches, "_draw_file", None)  # drawing would fail
+    monkeypatch.setattr(drawn, "_draw_file", None)  # drawing would fail
     found = draw_cohort(2, tmp_path)
     assert torch.equal(found.tissue, kept.tissue)
     assert torch.equal(found.label, kept.label)
@@ -187,8 +187,8 @@ def test_an_interrupted_drawing_goes_on(tmp_path: Path, capfd: pytest.CaptureFix
 
 
 def test_labels_without_annotators_are_the_truth_of_the_same_slices() -> None:
-    drawn, truth = batches.draw_slices(2), batches.draw_slices(2, annotators=())
-    assert torch.equal(drawn.tissue, truth.tissue)
+    labelled, truth = batches.draw_slices(2), batches.draw_slices(2, annotators=())
+    assert torch.equal(labelled.tissue, truth.tissue)
     assert {4, 5} & set(truth.label.unique().tolist())  # annotators of the short axis know no atria
     for one in ANNOTATORS[:2]:
         alone = batches.draw_slices(2, annotators=(one,))

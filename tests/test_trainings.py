@@ -10,7 +10,7 @@ from torch import nn
 
 from cardiolearn import trainings
 from cardiolearn.metrics import dice
-from cardiolearn.phantom import batches, observers
+from cardiolearn.phantom import drawn, observers
 from cardiolearn.phantom.batches import SIZE, SLICES_PER_SUBJECT, SliceMaps
 from cardiolearn.phantom.mri import TRAINING_VENDORS, UNSEEN_VENDOR
 from cardiolearn.phantom.tissue import Tissue
@@ -94,5 +94,5 @@ def test_variants_draw_the_same_hearts_by_other_hands(tmp_path: Path, monkeypatc
     assert torch.equal(by_many.maps.tissue, by_one.maps.tissue)
     cavity = [int((lessons.maps.label == 1).sum()) for lessons in (by_many, by_one)]
     assert cavity[1] < 0.9 * cavity[0]  # a thick wall leaves less cavity
-    monkeypatch.setattr(batches, "_draw_file", None)  # drawing again would fail
+    monkeypatch.setattr(drawn, "_draw_file", None)  # drawing again would fail
     assert len(trainings.Variant(1).lessons(tmp_path, seed=0).maps) == SLICES_PER_SUBJECT

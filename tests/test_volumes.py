@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cardiolearn.phantom import volumes
+from cardiolearn.phantom import drawn, volumes
 from cardiolearn.phantom.crossing import look
 from cardiolearn.phantom.high_resolution import SPACING
 from cardiolearn.phantom.volumes import Volumes, draw_volume, draw_volumes
@@ -16,16 +16,12 @@ SMALL = (15, 28, 28)
 
 
 def test_a_cohort_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[int] = []
+    names: list[int] = []
 
-    def quick(path: Path, index: int, *rest: object) -> None:
-        drawn.append(index)
-        one = Volumes(
-            torch.full((1, 2, 5, 4, 3), index, dtype=torch.int16),
-            torch.zeros(1, 2, 5, 4, 3).byte(),
-            torch.zeros(1, 2, 3, 3),
-        )
-        volumes.write_tensors(path, {"image": one.image, "label": one.label, "planes": one.planes}, {})
+    def quick(index: int, *rest: object) -> Volumes:
+        names.append(index)
+        image = torch.full((1, 2, 5, 4, 3), index, dtype=torch.int16)
+        return Volumes(image, torch.zeros_like(image), torch.zeros(1, 2, 3, 3))
 
     class Here:
         r"""Stands in for the pool: work is done at once, in this process."""
@@ -42,14 +38,14 @@ def test_a_cohort_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
         def result(self) -> None: ...
 
-    monkeypatch.setattr(volumes, "_draw_file", quick)
-    monkeypatch.setattr(volumes, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(volumes, "as_completed", list)
+    monkeypatch.setattr(volumes, "draw_volume", quick)
+    monkeypatch.setattr(drawn, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(drawn, "as_completed", list)
     assert draw_volumes(2, tmp_path).image[:, 0, 0, 0, 0].tolist() == [0, 1]
     found = draw_volumes(3, tmp_path)
-    assert drawn == [0, 1, 2] and len(found) == 3
+    assert names == [0, 1, 2] and len(found) == 3
     draw_volumes(1, tmp_path, group="NOR")
-    assert drawn == [0, 1, 2, 0]  # another cohort, another file
+    assert names == [0, 1, 2, 0]  # another cohort, another file
 
 
 def test_a_subject_is_the_same_every_time_and_its_planes_cut_the_heart() -> None:

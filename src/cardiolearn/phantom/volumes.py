@@ -2,23 +2,21 @@ r"""A cohort of thin-slice volumes, drawn once and kept: what super-resolution l
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from cardiolearn.phantom.crossing import Crossing, crossing
+from cardiolearn.phantom.drawn import keep_drawn
 from cardiolearn.phantom.high_resolution import SHAPE, scan_high_resolution
 from cardiolearn.phantom.long_axis import LONG_AXIS_VIEWS, plan_long_axis
 from cardiolearn.phantom.mri import ANY_VENDOR, UNSEEN_VENDOR
 from cardiolearn.phantom.scene import Scene
 from cardiolearn.phantom.subject import Cohort, Group, sample_subject
-from cardiolearn.tensors import read_tensors, write_tensors
 
 _QUIET = (0.005, 0.015)  # noise of the thin slices: they are the reference, a stack adds its own
 _ACTIVATIONS = (0.0, 1.0)
@@ -62,10 +60,9 @@ def draw_volume(
     return Volumes(image[None], scan.labels.data[None], torch.stack(planes)[None])
 
 
-def _draw_file(path: Path, index: int, cohort: Cohort, seed: int, group: Group | None) -> None:
-    torch.set_num_threads(1)
+def _tensors_of(index: int, cohort: Cohort, seed: int, group: Group | None) -> dict[str, Tensor]:
     drawn = draw_volume(index, cohort, seed, group)
-    write_tensors(path, {"image": drawn.image, "label": drawn.label, "planes": drawn.planes}, {})
+    return {"image": drawn.image, "label": drawn.label, "planes": drawn.planes}
 
 
 def draw_volumes(
@@ -76,12 +73,6 @@ def draw_volumes(
     About 4 s of one core and 4.5 MB of memory a subject.
     """
     name = f"{cohort}-{seed}" + (f"-{group}" if group else "")
-    files = [folder / f"{name}-{i:05d}.safetensors" for i in range(n)]
-    missing = [(i, file) for i, file in enumerate(files) if not file.exists()]
-    if missing:
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            work = [pool.submit(_draw_file, file, i, cohort, seed, group) for i, file in missing]
-            for done in tqdm(as_completed(work), total=len(work), desc="scanning thin slices", unit="subject"):
-                done.result()
-    parts = [read_tensors(file)[0] for file in files]
+    files = {folder / f"{name}-{i:05d}.safetensors": partial(_tensors_of, i, cohort, seed, group) for i in range(n)}
+    parts = keep_drawn(files, jobs, "scanning thin slices", "subject")
     return Volumes(*(torch.cat([part[key] for part in parts]) for key in ("image", "label", "planes")))

@@ -86,17 +86,14 @@ def register(
 
 def warp(moving: Tensor, displacement: Tensor, spacing: Sequence[float], *, mode: str = "bilinear") -> Tensor:
     r"""`moving(x + u(x))` on its own grid `(*shape)`; `displacement` `(D, *shape)` mm. Beyond the border it repeats."""
-    places = _places(moving.shape, spacing, (0.0,) * moving.ndim, moving.device)
-    return _sample(moving, [p + u for p, u in zip(places, displacement, strict=True)], spacing, (0.0,) * 3, mode)
+    start = (0.0,) * moving.ndim
+    places = torch.meshgrid(*_axes(moving, spacing, start), indexing="ij")
+    return _sample(moving, [p + u for p, u in zip(places, displacement, strict=True)], spacing, start, mode)
 
 
 def _descend(field: FreeForm, level: _Level, settings: Settings) -> FreeForm:
-    axes = [
-        s0 + s * torch.arange(n, dtype=level.fixed.dtype, device=level.fixed.device)
-        for n, s, s0 in zip(level.fixed.shape, level.spacing, level.start, strict=True)
-    ]
-    matrices = field.matrices(axes)
-    places = _places(level.fixed.shape, level.spacing, level.start, level.fixed.device)
+    axes = _axes(level.fixed, level.spacing, level.start)
+    matrices, places = field.matrices(axes), torch.meshgrid(*axes, indexing="ij")
     coefficients = field.coefficients.detach().clone().requires_grad_()
     rate = settings.step * min(level.spacing)
     # Adam takes a full step however small the gradient. One point's gradient is its share of the whole, some 0.5 for a
@@ -115,14 +112,11 @@ def _descend(field: FreeForm, level: _Level, settings: Settings) -> FreeForm:
     return FreeForm(coefficients.detach(), field.knots)
 
 
-def _places(
-    shape: Sequence[int], spacing: Sequence[float], start: Sequence[float], device: torch.device
-) -> list[Tensor]:
-    # Positions in mm along each axis, shaped so that they broadcast over the grid.
-    d = len(shape)
+def _axes(image: Tensor, spacing: Sequence[float], start: Sequence[float]) -> list[Tensor]:
+    # Positions in mm of the voxels along each axis.
     return [
-        (s0 + s * torch.arange(n, device=device)).reshape([-1 if i == axis else 1 for i in range(d)])
-        for axis, (n, s, s0) in enumerate(zip(shape, spacing, start, strict=True))
+        s0 + s * torch.arange(n, dtype=image.dtype, device=image.device)
+        for n, s, s0 in zip(image.shape, spacing, start, strict=True)
     ]
 
 
@@ -131,7 +125,7 @@ def _sample(
 ) -> Tensor:
     # The image at positions in mm, one tensor (*shape) for each axis.
     unit = [
-        (2.0 * (p - s0) / s + 1.0) / n - 1.0 for p, s, s0, n in zip(places, spacing, start, image.shape, strict=False)
+        (2.0 * (p - s0) / s + 1.0) / n - 1.0 for p, s, s0, n in zip(places, spacing, start, image.shape, strict=True)
     ]
     grid = torch.stack(unit[::-1], -1)[None]
     sampled = F.grid_sample(image[None, None], grid, mode=mode, padding_mode="border", align_corners=False)

@@ -84,11 +84,11 @@ def register(
     return field
 
 
-def warp(moving: Tensor, displacement: Tensor, spacing: Sequence[float], *, mode: str = "bilinear") -> Tensor:
+def warp(moving: Tensor, displacement: Tensor, spacing: Sequence[float]) -> Tensor:
     r"""`moving(x + u(x))` on its own grid `(*shape)`; `displacement` `(D, *shape)` mm. Beyond the border it repeats."""
     start = (0.0,) * moving.ndim
     places = torch.meshgrid(*_axes(moving, spacing, start), indexing="ij")
-    return _sample(moving, [p + u for p, u in zip(places, displacement, strict=True)], spacing, start, mode)
+    return _sample(moving, [p + u for p, u in zip(places, displacement, strict=True)], spacing, start)
 
 
 def _descend(field: FreeForm, level: _Level, settings: Settings) -> FreeForm:
@@ -120,15 +120,13 @@ def _axes(image: Tensor, spacing: Sequence[float], start: Sequence[float]) -> li
     ]
 
 
-def _sample(
-    image: Tensor, places: Sequence[Tensor], spacing: Sequence[float], start: Sequence[float], mode: str = "bilinear"
-) -> Tensor:
+def _sample(image: Tensor, places: Sequence[Tensor], spacing: Sequence[float], start: Sequence[float]) -> Tensor:
     # The image at positions in mm, one tensor (*shape) for each axis.
     unit = [
         (2.0 * (p - s0) / s + 1.0) / n - 1.0 for p, s, s0, n in zip(places, spacing, start, image.shape, strict=True)
     ]
     grid = torch.stack(unit[::-1], -1)[None]
-    sampled = F.grid_sample(image[None, None], grid, mode=mode, padding_mode="border", align_corners=False)
+    sampled = F.grid_sample(image[None, None], grid, padding_mode="border", align_corners=False)
     return sampled[0, 0]
 
 

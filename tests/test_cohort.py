@@ -142,7 +142,7 @@ def test_the_cache_is_named_after_the_code(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / str(i)).mkdir()
         (tmp_path / str(i) / "heart.py").write_text(source)
         (tmp_path / str(i) / "unused.py").write_text(f"x = {i}\n")
-        for name in ("batches", "cohort", "long_axis_batches"):
+        for name in ("batches", "cohort", "long_axis_batches", "volumes"):
             (tmp_path / str(i) / f"{name}.py").write_text("from cardiolearn.phantom.heart import x\n")
         monkeypatch.setattr(cohort, "__file__", str(tmp_path / str(i) / "cohort.py"))
         cohort.phantom_version.cache_clear()

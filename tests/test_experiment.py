@@ -2,6 +2,7 @@ r"""Stages: run once each, resumed after an interruption, never mixed with other
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,21 @@ def test_an_interrupted_experiment_goes_on(tmp_path: Path) -> None:
     assert len(stage.calls) == 4 and len(table) == 8
     whole = run_stages(tmp_path / "other.csv", Lab(), variants=["x", "yy"], seeds=[0, 1], settings=SETTINGS)
     assert table.equals(whole)
+
+
+def test_stages_that_ended_in_another_order_come_back_in_that_asked_for(tmp_path: Path) -> None:
+    whole = run_stages(tmp_path / "one.csv", Lab(), variants=["x", "yy"], seeds=[0, 1], settings=SETTINGS)
+    path = tmp_path / "other.csv"
+    for variant, seed in (("yy", 1), ("x", 1), ("yy", 0)):
+        run_stages(path, Lab(), variants=[variant], seeds=[seed], settings=SETTINGS)
+    assert run_stages(path, Lab(), variants=["x", "yy"], seeds=[0, 1], settings=SETTINGS).equals(whole)
+
+
+def test_a_failure_in_another_process_ends_the_experiment_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "toy.csv"
+    with pytest.raises(TypeError):  # "x" + 0
+        run_stages(path, operator.add, variants=["x"], seeds=[0], settings=SETTINGS, jobs=2)
+    assert not path.exists()
 
 
 def test_only_the_asked_variants_and_seeds_come_back(tmp_path: Path) -> None:

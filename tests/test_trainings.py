@@ -10,10 +10,12 @@ from torch import nn
 
 from cardiolearn import trainings
 from cardiolearn.metrics import dice
+from cardiolearn.networks.fcn import FCN
 from cardiolearn.phantom import drawn, observers
 from cardiolearn.phantom.batches import SIZE, SLICES_PER_SUBJECT, SliceMaps
 from cardiolearn.phantom.mri import TRAINING_VENDORS, UNSEEN_VENDOR
 from cardiolearn.phantom.tissue import Tissue
+from cardiolearn.tensors import write_tensors
 
 
 def discs(n_subjects: int) -> SliceMaps:
@@ -83,6 +85,25 @@ def test_a_stage_scores_each_subject() -> None:
     found = network(images).argmax(1)[SLICES_PER_SUBJECT:]
     expected = sum(dice(found == k, truth[SLICES_PER_SUBJECT:] == k) for k in (1, 2, 3)) / 3
     assert rows[1]["dice.unseen"] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_two_trainings_at_a_time_learn_what_one_after_the_other_does(tmp_path: Path) -> None:
+    for name, hearts in (("slices/train-0-00000-00002", discs(2)), ("examination/test-0-00000-00024", discs(24))):
+        file = tmp_path / f"{name}.safetensors"
+        file.parent.mkdir()
+        write_tensors(file, {"tissue": hearts.tissue, "label": hearts.label}, {})
+    variants = {"many": trainings.Variant(2), "one": trainings.Variant(2, TRAINING_VENDORS[0])}
+    cpu = torch.device("cpu")
+    table = trainings.run_variants(
+        tmp_path / "t.csv", variants, folder=tmp_path, seeds=[0, 1], steps=2, cohort_seed=0, device=cpu
+    )
+    assert list(zip(table["variant"], table["seed"], strict=True))[::24] == [(v, s) for s in (0, 1) for v in variants]
+    lessons, tests = variants["one"].lessons(tmp_path, 0), trainings.examinations(tmp_path, 0)
+    rows = trainings.train_and_examine(FCN(seed=1), lessons, tests, steps=2, seed=1, device=cpu)
+    alone = [row["dice.unseen"] for row in rows]
+    together = table[(table["variant"] == "one") & (table["seed"] == 1)]["dice.unseen"]
+    assert together.tolist() == pytest.approx(alone, abs=0.02) and len(set(alone)) > 1
 
 
 @pytest.mark.slow

@@ -6,22 +6,27 @@ on. Short trainings do not reach what a long one does; their differences are wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from cardiolearn.experiment import run_stages
 from cardiolearn.metrics import dice
+from cardiolearn.networks.fcn import FCN
 from cardiolearn.phantom.batches import SLICES_PER_SUBJECT, SliceMaps, draw_cohort, draw_slices, render_batch
 from cardiolearn.phantom.mri import ANY_VENDOR, TRAINING_VENDORS, UNSEEN_VENDOR, Vendor
 from cardiolearn.phantom.observers import ANNOTATORS, Observer
 from cardiolearn.training import train
 
-SIZE, PIXEL, BATCH = 96, 2.0, 8  # of the short trainings: 8 pictures of 96 x 96 pixels of 2 mm a step
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIZE, PIXEL, BATCH = 64, 3.0, 4  # of the short trainings: 4 pictures of 64 x 64 pixels of 3 mm a step
 LEARNING_RATE = 2e-3
 
 
@@ -68,7 +73,7 @@ def short_lessons(maps: SliceMaps, subjects: int, vendor: Vendor = ANY_VENDOR) -
 
 
 def examination(maps: SliceMaps, vendor: Vendor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    r"""Every slice of `maps` once, as `vendor` pictures it: images `(N, 1, 96, 96)` and labels `(N, 96, 96)`."""
+    r"""Every slice of `maps` once, as `vendor` pictures it: images `(N, 1, 64, 64)` and labels `(N, 64, 64)`."""
     generator = torch.Generator().manual_seed(seed)
     options: dict[str, Any] = {"size": SIZE, "pixel": PIXEL, "vendor": vendor, "upright": True}
     parts = [
@@ -101,6 +106,30 @@ def examinations(folder: Path, seed: int, subjects: int = 24) -> dict[str, tuple
     )
     scanners = {"home": TRAINING_VENDORS[0], "unseen": UNSEEN_VENDOR}
     return {name: examination(hearts, vendor, seed) for name, vendor in scanners.items()}
+
+
+def run_variants(
+    path: Path, variants: Mapping[str, Variant], *,
+    folder: Path, seeds: Sequence[int], steps: int, cohort_seed: int, device: torch.device,
+) -> pd.DataFrame:  # fmt: skip
+    r"""The FCN trained on each variant from each of `seeds`: the table `path` of `experiment.run_stages`.
+
+    Hearts are drawn with `cohort_seed` and kept in `folder`. Two trainings run at a time.
+    """
+    for variant in variants.values():  # before the stages, or two of them would draw the same hearts
+        variant.lessons(folder, cohort_seed)
+    examinations(folder, cohort_seed)
+    stage = partial(_stage, dict(variants), folder, steps, cohort_seed, device)
+    settings = {"steps": steps, "cohort_seed": cohort_seed, "size": SIZE, "pixel": PIXEL, "batch": BATCH}
+    return run_stages(path, stage, variants=list(variants), seeds=seeds, settings=settings, jobs=2)
+
+
+def _stage(
+    variants: Mapping[str, Variant], folder: Path, steps: int, cohort_seed: int, device: torch.device,
+    variant: str, seed: int,
+) -> list[dict[str, Any]]:  # fmt: skip
+    lessons, tests = variants[variant].lessons(folder, cohort_seed), examinations(folder, cohort_seed)
+    return list(train_and_examine(FCN(seed=seed), lessons, tests, steps=steps, seed=seed, device=device))
 
 
 def train_and_examine(

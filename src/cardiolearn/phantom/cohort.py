@@ -118,7 +118,7 @@ def cache_folder() -> Path:
 @lru_cache(maxsize=1)
 def phantom_version() -> str:
     r"""A short hash of what the modules that draw hearts do; comments, layout and docstrings do not count."""
-    digest, todo, seen = hashlib.sha256(), ["batches", "cohort", "long_axis_batches"], set[str]()
+    digest, todo, seen = hashlib.sha256(), ["batches", "cohort", "long_axis_batches", "volumes"], set[str]()
     while todo:
         name = todo.pop()
         seen.add(name)

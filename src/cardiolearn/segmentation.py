@@ -208,13 +208,14 @@ def segment_all(
 ) -> tuple[dict[tuple[str, str], Image], pd.DataFrame]:
     r"""Labels of the studies' scans of a view by (subject, phase), and the `seconds` each `subject` took.
 
-    Scans that a study lacks are passed over.
+    Scans that a study lacks are passed over, and so are studies that have none of the view.
     """
     import pandas as pd
     from tqdm import tqdm
 
     found, seconds = {}, {}
-    for study in tqdm(list(studies), desc=f"segmenting {view}", unit="subject"):
+    seen = [study for study in studies if any(study.has(view, phase) for phase in PHASES)]
+    for study in tqdm(seen, desc=f"segmenting {view}", unit="subject", disable=not seen):
         scans = {phase: study.image(view, phase) for phase in PHASES if study.has(view, phase)}
         start = time.perf_counter()
         for phase, image in scans.items():

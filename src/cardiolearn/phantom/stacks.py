@@ -50,18 +50,21 @@ def clinical_stack(
     volume: Tensor, spacing: Sequence[float], generator: torch.Generator, *,
     thickness: float = 10.0, factor: int = 5, breath_hold: float = 1.0, noise: float = 0.02,
 ) -> Tensor:  # fmt: skip
-    r"""A stack of thick slices `(Z // factor, Y, X)` of a volume of thin ones `(Z, Y, X)`.
+    r"""A stack of thick slices `(Z // factor, Y, X)` of a volume of thin ones `(Z, Y, X)`; frames `(T, Z, Y, X)` alike.
 
     Args:
         spacing: of the volume, mm, `(dx, dy, dz)` as `Image.spacing`.
-        generator: of shifts and noise.
+        generator: of shifts and noise. A slice is filmed within one breath-hold: its frames share the shift.
         thickness: of a slice, mm; they lie `factor * dz` apart.
         breath_hold: standard deviation of each slice's shift along either axis, mm.
         noise: standard deviation of the Rician noise, as a share of the volume's 99th percentile.
     """
     dx, dy, dz = spacing
-    thick = torch.tensordot(slice_profile(len(volume), factor, thickness, dz), volume, dims=1)
-    moved = shift_slices(thick, breath_hold * torch.randn((len(thick), 2), generator=generator), (dy, dx))
-    level = noise * torch.quantile(volume[:: max(1, len(volume) // 8)].flatten(), 0.99)
+    frames = volume.reshape(-1, *volume.shape[-3:])
+    thick = torch.tensordot(frames, slice_profile(frames.shape[1], factor, thickness, dz), ([1], [1])).movedim(-1, 1)
+    shifts = breath_hold * torch.randn((thick.shape[1], 2), generator=generator)
+    moved = torch.stack([shift_slices(frame, shifts, (dy, dx)) for frame in thick])
+    bright = frames[:, :: max(1, frames.shape[1] // 8)].flatten(1)
+    level = noise * torch.quantile(bright, 0.99, dim=1)[:, None, None, None]
     grain = level * torch.randn((2, *moved.shape), generator=generator)
-    return torch.hypot(moved + grain[0], grain[1])
+    return torch.hypot(moved + grain[0], grain[1]).reshape(*volume.shape[:-3], *moved.shape[1:])

@@ -1,0 +1,156 @@
+r"""Learning to restore thin slices from clinical stacks, and how near each method comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from cardiolearn.errors import InputError
+from cardiolearn.experiment import run_stages
+from cardiolearn.metrics import psnr, ssim
+from cardiolearn.networks.superresolution import PAPER, SLIM, Deconvolution, Interpolated
+from cardiolearn.phantom.crossing import look
+from cardiolearn.phantom.high_resolution import SPACING
+from cardiolearn.phantom.stacks import clinical_stack
+from cardiolearn.phantom.volumes import Volumes
+from cardiolearn.study import PHASES
+from cardiolearn.thin_slices import SPAN, network_input, restore, scaling, upsample
+from cardiolearn.training import train
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+THICKNESS = (8.0, 10.0)  # mm, of the slices that are learnt from; tests have the latter
+LEARNING_RATE = 2e-3
+_NOISE = (0.01, 0.03)  # of the stacks that are learnt from, as a share of the brightest signal
+_MARGIN = 8  # thin-slice pixels around the heart where pictures are compared: 10 mm
+_VIEW_CHANNELS = (10, 10)  # signal and presence in five thin slices, of either long-axis view
+
+Method = str | nn.Module
+
+
+def smooth_l1(found: Tensor, wanted: Tensor) -> Tensor:
+    r"""Mean of `0.5 e^2` where an error is below 1, else `|e| - 0.5`.
+
+    Source: Oktay et al., MICCAI 2016 (the slides name it; deviation: the mean, not the sum, over voxels).
+    """
+    return nn.functional.smooth_l1_loss(found, wanted)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    r"""What a network learns from: stacks made anew of the first `n` subjects of `volumes`, and their thin slices.
+
+    A batch holds `batch` patches of `size` x `size` pixels of all slices; with `views` the long-axis pictures come as
+    further channels.
+    """
+
+    volumes: Volumes = field(repr=False)
+    n: int
+    views: bool = False
+    size: int = 40
+    batch: int = 2
+
+    def __call__(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        r"""Inputs `(batch, C, Z, size, size)` and thin slices `(batch, 1, 5 Z, size, size)`; what `training.train`
+        asks for."""
+        pairs = [self._pair(generator) for _ in range(self.batch)]
+        return torch.cat([inputs for inputs, _ in pairs]), torch.cat([target for _, target in pairs])
+
+    def _pair(self, g: torch.Generator) -> tuple[Tensor, Tensor]:
+        subject, phase = (int(torch.randint(n, (1,), generator=g)) for n in (self.n, len(PHASES)))
+        volume = self.volumes.image[subject, phase].float()
+        thickness, noise = (low + (high - low) * torch.rand(1, generator=g).item() for low, high in (THICKNESS, _NOISE))
+        stack = clinical_stack(volume, SPACING, g, thickness=thickness, noise=noise)
+        views = seen_along(self.volumes, subject, phase, g)[None] if self.views else None
+        low, width = scaling(stack)
+        inputs, target = network_input(stack[None], views, low, width), (volume[None, None] - low) / width
+        corner = [int(torch.randint(n - self.size + 1, (1,), generator=g)) for n in volume.shape[1:]]
+        y, x = (slice(c, c + self.size) for c in corner)
+        flips = [axis for axis in (-2, -1) if torch.rand(1, generator=g).item() < 0.5]
+        return inputs[..., y, x].flip(flips), target[..., y, x].flip(flips)
+
+    def held_out_psnr(self, network: nn.Module) -> float:
+        r"""Mean PSNR in dB of the subjects that are not learnt from, at end-diastole."""
+        values = []
+        for stack, views, volume, mask in self._held_out:
+            found = restore(stack, network, views if self.views else None)
+            values.append(psnr(found, volume, mask, SPAN * scaling(volume)[1]))
+        return sum(values) / len(values)
+
+    @cached_property
+    def _held_out(self) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        subjects = range(self.n, len(self.volumes))
+        tests = [TestScan.of(self.volumes, subject, seed=99) for subject in subjects]
+        return [(t.stack[0], t.views[0], t.volume[0], t.mask[0]) for t in tests]
+
+
+def seen_along(volumes: Volumes, subject: int, phase: int, generator: torch.Generator) -> Tensor:
+    r"""The subject's long-axis pictures on the thin slices' grid: signal and presence of each view, `(4, Z, Y, X)`."""
+    volume = volumes.image[subject, phase].float()
+    return torch.cat([look(volume, SPACING, where, generator) for where in volumes.crossings(subject)])
+
+
+@dataclass(frozen=True)
+class TestScan:
+    r"""A subject of a test cohort: its clinical `stack` `(2, Z, Y, X)` at end-diastole and -systole, its long-axis
+    `views` `(2, 4, 5 Z, Y, X)`, the thin-slice `volume`, true `labels`, and `mask` `(2, 5 Z, Y, X)` around the heart.
+    """
+
+    __test__ = False  # no test of pytest
+
+    stack: Tensor
+    views: Tensor
+    volume: Tensor
+    labels: Tensor
+    mask: Tensor
+
+    @classmethod
+    def of(cls, volumes: Volumes, subject: int, seed: int) -> TestScan:
+        r"""Reproducible from the arguments; every method is given the same pictures."""
+        g = torch.Generator().manual_seed(seed * 1_000_003 + subject)
+        volume, labels = volumes.image[subject].float(), volumes.label[subject]
+        stack = clinical_stack(volume, SPACING, g)
+        views = torch.stack([seen_along(volumes, subject, phase, g) for phase in range(len(PHASES))])
+        return cls(stack, views, volume, labels, around(labels > 0))
+
+    def restored(self, method: Method) -> Tensor:
+        r"""Thin slices `(2, 5 Z, Y, X)` by an order of `upsample`, or a network (of several views, if it takes them)."""
+        if isinstance(method, str):
+            return torch.stack([upsample(stack, method) for stack in self.stack])  # type: ignore[arg-type]
+        wants_views = sum(getattr(method, "inputs", [1])) > 1
+        views = self.views if wants_views else [None, None]
+        return torch.stack([restore(s, method, v) for s, v in zip(self.stack, views, strict=True)])
+
+
+def around(mask: Tensor, margin: int = _MARGIN) -> Tensor:
+    r"""A mask `(T, Z, Y, X)` grown by `margin` pixels within each slice: the heart and its border."""
+    return nn.functional.max_pool2d(mask.float(), 2 * margin + 1, 1, margin) > 0
+
+
+def scores(scan: TestScan, methods: Mapping[str, Method]) -> list[dict[str, Any]]:
+    r"""PSNR (dB) and SSIM of each method (`who`) at both phases, within the mask; the data range is that from the 1st
+    to the 99th percentile of the thin slices."""
+    rows = []
+    for who, method in methods.items():
+        for phase, found, volume, mask in zip(PHASES, scan.restored(method), scan.volume, scan.mask, strict=True):
+            span = SPAN * scaling(volume)[1]
+            values = {"psnr": psnr(found, volume, mask, span), "ssim": ssim(found, volume, mask, span)}
+            rows.append({"who": who, "phase": phase, **values})
+    return rows
+
+
+#: Networks that are compared, all with filters that two CPU cores can train.
+NETWORKS = {
+    "shallow": lambda seed: Interpolated(SLIM[0] + SLIM[1][:1], seed=seed),
+    "deep": lambda seed: Interpolated(SLIM[0] + SLIM[1], seed=seed),
+    "deconvolution": lambda seed: Deconvolution(SLIM, seed=seed),
+    "channels": lambda seed: Deconvolution(SLIM, _VIEW_CHANNELS, seed=seed),
+    "siamese": lambda seed: Deconvolution(SLIM, _VIEW_CHANNELS, views="siamese", seed=seed),
+}

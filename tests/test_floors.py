@@ -16,7 +16,8 @@ FLOORS = {
     0: "errors files tensors home records ledger image slices nifti dicom study metrics surfaces statistics evaluation",
     1: "phantom",
     2: "networks forests registration quality rules checkpoint weights training",
-    3: "plots charts widgets claims experiment segmentation scans tables trainings trials live",
+    3: "plots charts widgets claims experiment segmentation scans tables trainings trials live "
+    "thin_slices restoration tracking",
     4: "lab checks",
     5: "harness",
     6: "cli",

@@ -59,6 +59,18 @@ def test_noise_is_rician() -> None:
     assert dark.mean().item() == pytest.approx(20.0 * (torch.pi / 2) ** 0.5, rel=0.05)  # Rayleigh
 
 
+def test_frames_of_a_slice_share_its_breath_hold_and_not_their_noise() -> None:
+    still = torch.rand(20, 24, 24, generator=torch.Generator().manual_seed(1)).cumsum(2)
+    cine = torch.stack((still, 2 * still))
+    g = [torch.Generator().manual_seed(5) for _ in range(3)]
+    first, second = clinical_stack(cine, SPACING, g[0], noise=0.0)
+    torch.testing.assert_close(second, 2 * first)
+    torch.testing.assert_close(first, clinical_stack(still, SPACING, g[1], noise=0.0))
+    assert not torch.allclose(first, clinical_stack(still, SPACING, g[1], noise=0.0))  # another breath
+    a, b = clinical_stack(torch.stack((still, still)), SPACING, g[2], noise=0.05)
+    assert not torch.allclose(a, b)
+
+
 def test_material_points_are_followed_back_to_rest() -> None:
     scene = Scene(sample_subject(3, cohort="train", seed=0))
     depth, theta = torch.linspace(8.0, 0.8 * scene.heart.length, 9), torch.linspace(0.0, 6.0, 9)

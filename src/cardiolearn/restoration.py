@@ -2,32 +2,29 @@ r"""Learning to restore thin slices from clinical stacks, and how near each meth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from cardiolearn.errors import InputError
-from cardiolearn.experiment import run_stages
+from cardiolearn.image import Image
 from cardiolearn.metrics import psnr, ssim
-from cardiolearn.networks.superresolution import PAPER, SLIM, Deconvolution, Interpolated
+from cardiolearn.networks.superresolution import SLIM, Deconvolution, Interpolated
 from cardiolearn.phantom.crossing import look
 from cardiolearn.phantom.high_resolution import SPACING
 from cardiolearn.phantom.stacks import clinical_stack
 from cardiolearn.phantom.volumes import Volumes
 from cardiolearn.study import PHASES
+from cardiolearn.tables import bias, indices
 from cardiolearn.thin_slices import SPAN, network_input, restore, scaling, upsample
-from cardiolearn.training import train
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 THICKNESS = (8.0, 10.0)  # mm, of the slices that are learnt from; tests have the latter
-LEARNING_RATE = 2e-3
 _NOISE = (0.01, 0.03)  # of the stacks that are learnt from, as a share of the brightest signal
 _MARGIN = 8  # thin-slice pixels around the heart where pictures are compared: 10 mm
 _VIEW_CHANNELS = (10, 10)  # signal and presence in five thin slices, of either long-axis view
@@ -121,7 +118,7 @@ class TestScan:
         return cls(stack, views, volume, labels, around(labels > 0))
 
     def restored(self, method: Method) -> Tensor:
-        r"""Thin slices `(2, 5 Z, Y, X)` by an order of `upsample`, or a network (of several views, if it takes them)."""
+        r"""Thin slices `(2, 5 Z, Y, X)` by an order of `upsample`, or a network; it gets the views if it takes them."""
         if isinstance(method, str):
             return torch.stack([upsample(stack, method) for stack in self.stack])  # type: ignore[arg-type]
         wants_views = sum(getattr(method, "inputs", [1])) > 1
@@ -144,6 +141,40 @@ def scores(scan: TestScan, methods: Mapping[str, Method]) -> list[dict[str, Any]
             values = {"psnr": psnr(found, volume, mask, span), "ssim": ssim(found, volume, mask, span)}
             rows.append({"who": who, "phase": phase, **values})
     return rows
+
+
+def score_all(volumes: Volumes, methods: Mapping[str, Method], seed: int) -> pd.DataFrame:
+    r"""`scores` of every subject: columns `subject`, `who`, `phase`, `psnr`, `ssim`."""
+    rows: list[dict[str, Any]] = []
+    for i in tqdm(range(len(volumes)), desc="restoring", unit="subject"):
+        rows += [{"subject": f"{i:05d}", **row} for row in scores(TestScan.of(volumes, i, seed), methods)]
+    return pd.DataFrame(rows)
+
+
+def measure_all(
+    volumes: Volumes, methods: Mapping[str, Method], outline: Callable[[Image], Image], seed: int
+) -> pd.DataFrame:
+    r"""How far what is measured on restored pictures lies from the truth, by subject and method (`who`).
+
+    Columns of `tables.BIAS_UNITS`: volumes and mass in percent, the ejection fraction in points. `"high_resolution"` is
+    measured on the thin slices themselves.
+
+    Args:
+        outline: labels of a volume of thin slices.
+    """
+    affine = np.diag([*SPACING, 1.0])
+    truth: dict[tuple[str, str], Image] = {}
+    found: dict[str, dict[tuple[str, str], Image]] = {who: {} for who in (*methods, "high_resolution")}
+    for i in tqdm(range(len(volumes)), desc="measuring", unit="subject"):
+        scan = TestScan.of(volumes, i, seed)
+        pictures = {who: scan.restored(method) for who, method in methods.items()} | {"high_resolution": scan.volume}
+        for p, phase in enumerate(PHASES):
+            truth[f"{i:05d}", phase] = Image(scan.labels[p], affine)
+            for who, both in pictures.items():
+                found[who][f"{i:05d}", phase] = outline(Image(both[p], affine))
+    real = indices(truth)
+    parts = [bias(indices(labels), real).reset_index().assign(who=who) for who, labels in found.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 #: Networks that are compared, all with filters that two CPU cores can train.

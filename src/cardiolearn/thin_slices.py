@@ -101,6 +101,9 @@ def super_resolve(stack: Image, network: nn.Module, pictures: Sequence[Image] = 
     if stack.n_frames != 1 or stack.data.ndim != 3:
         raise InputError(f"super_resolve: expected one frame (Z, Y, X), got {tuple(stack.data.shape)}")
     _check(stack.data)
+    wanted = (sum(getattr(network, "inputs", [1])) - 1) // (2 * FACTOR)
+    if len(pictures) != wanted:
+        raise InputError(f"super_resolve: this network takes {wanted} long-axis pictures, got {len(pictures)}")
     at_ratio = _with_pixel(stack, stack.spacing[2] / RATIO)
     views = [on_thin_slices(picture, at_ratio) for picture in pictures]
     thin = restore(at_ratio.data.float(), network, torch.cat(views) if views else None)

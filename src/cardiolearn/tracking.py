@@ -1,0 +1,122 @@
+r"""A heart followed from end-diastole to end-systole on pictures of it, and how far from where it really went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from cardiolearn.image import Image
+from cardiolearn.phantom.high_resolution import high_resolution_affine
+from cardiolearn.phantom.landmarks import Surface, to_patient, ventricle_mesh
+from cardiolearn.phantom.scene import Scene
+from cardiolearn.phantom.subject import Cohort, Group, sample_subject
+from cardiolearn.phantom.volumes import Volumes
+from cardiolearn.registration.bsplines import FreeForm
+from cardiolearn.registration.ffd import Settings, register
+from cardiolearn.registration.meshes import carry, mesh_distance
+from cardiolearn.restoration import Method, TestScan
+from cardiolearn.surfaces import Mesh
+from cardiolearn.thin_slices import scaling
+
+SURFACES: tuple[Surface, ...] = ("lv_endocardium", "lv_epicardium")
+#: Chosen on thin-slice scans of training subjects, against their true motion.
+SETTINGS = Settings(knot=10.0, levels=3, iterations=30)
+_MARGIN = 12.0  # mm around the ventricles that registration looks at
+
+
+@dataclass(frozen=True)
+class TrueMotion:
+    r"""What a phantom knows: `affine` of its thin-slice scan, the LV's surfaces `before`, at end-diastole, and the true
+    places `after`, at end-systole, of their vertices `(V, 3)`, mm (RAS+)."""
+
+    affine: Any
+    before: Mapping[str, Mesh]
+    after: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, index: int, cohort: Cohort = "test", seed: int = 0, group: Group | None = None) -> TrueMotion:
+        r"""Of subject `index` of a cohort, as `draw_volumes` draws it."""
+        scene = Scene(sample_subject(index, cohort=cohort, seed=seed, group=group))
+        before: dict[str, Mesh] = {}
+        after: dict[str, Tensor] = {}
+        for surface in SURFACES:
+            vertices, faces = ventricle_mesh(scene.heart, surface, 0.0)
+            before[surface] = Mesh(to_patient(scene, vertices).double(), faces)
+            after[surface] = to_patient(scene, ventricle_mesh(scene.heart, surface, 1.0)[0]).double()
+        return cls(high_resolution_affine(scene), before, after)
+
+
+def follow(images: Tensor, affine: Any, heart: Tensor, settings: Settings = SETTINGS) -> tuple[FreeForm, Image]:
+    r"""The deformation from the first to the second of two pictures `(2, Z, Y, X)`, and the piece of the first it holds
+    for.
+
+    Args:
+        affine: of the pictures, 4x4 mm.
+        heart: `(Z, Y, X)`, true where the heart lies in the first: only that piece and some margin is looked at.
+    """
+    whole = Image(images[0], affine)
+    piece = _box(heart, whole.spacing)
+    origin = torch.tensor([s.start for s in reversed(piece)] + [1], dtype=torch.float64).numpy()
+    moved = whole.affine.copy()
+    moved[:3, 3] = (whole.affine @ origin)[:3]
+    low, width = scaling(images[0])
+    fixed, moving = ((image[piece] - low) / width for image in images)
+    return register(fixed, moving, whole.spacing[::-1], settings), Image(fixed, moved)
+
+
+def tracked(motion: TrueMotion, images: Tensor, heart: Tensor) -> dict[str, Tensor]:
+    r"""Where tracking on `images` `(2, Z, Y, X)` carries the surfaces, vertices by surface; arguments as `follow`."""
+    deformation, piece = follow(images, motion.affine, heart)
+    return {name: carry(mesh.vertices, deformation, piece) for name, mesh in motion.before.items()}
+
+
+def tracking_errors(motion: TrueMotion, found: Mapping[str, Mapping[str, Tensor]]) -> list[dict[str, Any]]:
+    r"""For each picture (`who`) that the surfaces were tracked on, the mean over the surfaces in mm of their distance
+    `to_high_resolution` (from the surface tracked on the thin-slice scan, called so in `found`), `to_truth` (of each
+    vertex from its true place), and `surface_to_truth` (from the true surface, gliding along it not counted).
+    """
+    rows = []
+    for who, vertices in found.items():
+        reference = found["high_resolution"]
+        each = [
+            {
+                "to_high_resolution": _apart(mesh, vertices[name], reference[name]),
+                "to_truth": float((vertices[name] - motion.after[name]).norm(dim=1).mean()),
+                "surface_to_truth": _apart(mesh, vertices[name], motion.after[name]),
+            }
+            for name, mesh in motion.before.items()
+        ]
+        rows.append({"who": who} | {key: sum(e[key] for e in each) / len(each) for key in each[0]})
+    return rows
+
+
+def track_all(volumes: Volumes, methods: Mapping[str, Method], seed: int) -> pd.DataFrame:
+    r"""`tracking_errors` of each subject of a test cohort drawn with `seed`: on pictures that `methods` restore, and on
+    the thin slices themselves. Columns `subject`, `who`, and the distances in mm."""
+    rows: list[dict[str, Any]] = []
+    for i in tqdm(range(len(volumes)), desc="tracking", unit="subject"):
+        motion, scan = TrueMotion.of(i, "test", seed), TestScan.of(volumes, i, seed)
+        heart = (scan.labels[0] > 0) & (scan.labels[0] <= 3)
+        pictures = {who: scan.restored(method) for who, method in methods.items()} | {"high_resolution": scan.volume}
+        found = {who: tracked(motion, both, heart) for who, both in pictures.items()}
+        rows += [{"subject": f"{i:05d}", **row} for row in tracking_errors(motion, found)]
+    return pd.DataFrame(rows)
+
+
+def _apart(mesh: Mesh, one: Tensor, other: Tensor) -> float:
+    return mesh_distance(Mesh(one, mesh.faces), Mesh(other, mesh.faces))
+
+
+def _box(heart: Tensor, spacing: tuple[float, float, float]) -> tuple[slice, ...]:
+    # Around the mask, with the margin, within the picture.
+    box = []
+    for places, size, step in zip(torch.nonzero(heart).T, heart.shape, reversed(spacing), strict=True):
+        margin = round(_MARGIN / step)
+        box.append(slice(max(0, int(places.min()) - margin), min(size, int(places.max()) + margin + 1)))
+    return tuple(box)

@@ -1,0 +1,107 @@
+r"""Lessons and scores of super-resolution: pairs that belong together, views, masks, measures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from torch import nn
+
+from cardiolearn import restoration, thin_slices
+from cardiolearn.metrics import psnr
+from cardiolearn.networks.superresolution import interpolate
+from cardiolearn.phantom.high_resolution import SPACING
+from cardiolearn.phantom.stacks import clinical_stack
+from cardiolearn.phantom.volumes import Volumes
+
+
+def spheres(n: int) -> Volumes:
+    r"""Bright balls in the dark, smaller in the second phase, two planes through their middle."""
+    z, y, x = torch.meshgrid(
+        *(torch.arange(n_) * d for n_, d in zip((30, 48, 44), reversed(SPACING), strict=True)), indexing="ij"
+    )
+    middle = torch.tensor([29.0, 29.0, 27.0])
+    away = ((z - middle[0]) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2).sqrt()
+    radii = torch.tensor([[20.0 + i, 14.0 + i] for i in range(n)])
+    label = (away < radii[:, :, None, None, None]).to(torch.uint8)
+    image = (100 + 300 * label.float() + 20 * torch.sin(x / 3)).to(torch.int16)
+    one = torch.stack((middle, torch.tensor([0.0, 1.0, 0.0]), torch.tensor([1.0, 0.0, 0.0])))
+    other = torch.stack((middle, torch.tensor([0.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 0.0])))
+    return Volumes(image, label, torch.stack((one, other)).expand(n, 2, 3, 3))
+
+
+class Plain(nn.Module):
+    r"""Linear interpolation, as a network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, stack: torch.Tensor) -> torch.Tensor:
+        return self.gain * interpolate(stack[:, :1])
+
+
+@pytest.mark.parametrize("views", [False, True])
+def test_inputs_and_targets_show_the_same_piece_at_one_scale(views: bool) -> None:
+    pairs = restoration.Pairs(spheres(2), 2, views=views, size=24, batch=3)
+    inputs, target = pairs(0, torch.Generator().manual_seed(0))
+    assert inputs.shape == (3, 21 if views else 1, 6, 24, 24) and target.shape == (3, 1, 30, 24, 24)
+    again = pairs(9, torch.Generator().manual_seed(0))
+    assert torch.equal(inputs, again[0]) and torch.equal(target, again[1])
+    assert not torch.equal(inputs, pairs(0, torch.Generator().manual_seed(1))[0])
+    apart = (interpolate(inputs[:, :1]) - target)[:, :, 2:-2]
+    assert apart.abs().mean() < 0.15 * restoration.SPAN  # the same place; another piece would be some 3 off
+    if views:
+        folded = inputs[:, 1:].reshape(3, 2, 2, 5, 6, 24, 24)  # view, signal or presence, thin slice of the thick one
+        signal, there = folded[:, :, 0], folded[:, :, 1]
+        assert set(there.unique().tolist()) <= {0.0, restoration.SPAN}
+        assert (signal[there == 0] == 0).all() and signal[there > 0].std() > 1
+        truth = target.reshape(3, 1, 6, 5, 24, 24).transpose(2, 3).expand_as(signal)
+        assert (signal - truth)[there > 0].abs().mean() < 0.15 * restoration.SPAN
+
+
+def test_only_the_first_subjects_are_learnt_from_and_the_others_are_held_out() -> None:
+    volumes = spheres(3)
+    volumes.image[2] += 1000
+    pairs = restoration.Pairs(volumes, 2, size=20, batch=2)
+    raw = [pairs(0, torch.Generator().manual_seed(i))[1].max().item() for i in range(12)]
+    assert max(raw) < 15  # scaled: far below what the bright subject would give unscaled
+    (scan,) = [restoration.TestScan.of(volumes, 2, seed=99)]
+    low_high = np.percentile(scan.volume[0], (1, 99))
+    expected = psnr(thin_slices.upsample(scan.stack[0], "linear"), scan.volume[0], scan.mask[0], np.ptp(low_high))
+    assert pairs.held_out_psnr(Plain().eval()) == pytest.approx(expected, abs=0.02)
+
+
+def test_a_test_scan_is_the_same_for_every_method_and_its_mask_is_the_grown_heart() -> None:
+    volumes = spheres(2)
+    scan, again = (restoration.TestScan.of(volumes, 1, seed=4) for _ in range(2))
+    assert torch.equal(scan.stack, again.stack) and torch.equal(scan.views, again.views)
+    assert scan.stack.shape == (2, 6, 48, 44) and scan.views.shape == (2, 4, 30, 48, 44)
+    for phase in (0, 1):
+        structure = np.ones((1, 17, 17), dtype=bool)
+        grown = ndimage.binary_dilation(scan.labels[phase].numpy() > 0, structure)
+        assert np.array_equal(grown, scan.mask[phase].numpy())
+    expected = clinical_stack(scan.volume, SPACING, torch.Generator().manual_seed(4 * 1_000_003 + 1))
+    assert torch.equal(scan.stack, expected)
+
+
+def test_scores_name_every_method_and_the_truth_is_perfect() -> None:
+    scan = restoration.TestScan.of(spheres(1), 0, seed=0)
+    rows = restoration.scores(scan, {"linear": "linear", "network": Plain().eval()})
+    assert [(r["who"], r["phase"]) for r in rows] == [(w, p) for w in ("linear", "network") for p in ("ED", "ES")]
+    assert rows[0]["psnr"] == pytest.approx(rows[2]["psnr"], abs=1e-3)
+    assert 10 < rows[0]["psnr"] < 40 and 0 < rows[0]["ssim"] < 1
+    assert rows[0]["ssim"] == pytest.approx(rows[2]["ssim"], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", restoration.NETWORKS)
+def test_each_network_takes_what_a_test_scan_holds(name: str) -> None:
+    scan = restoration.TestScan.of(spheres(1), 0, seed=0)
+    network = restoration.NETWORKS[name](0).eval()
+    assert scan.restored(network).shape == scan.volume.shape
+
+
+def test_smooth_l1_by_hand() -> None:
+    found, wanted = torch.tensor([0.5, -3.0, 1.0]), torch.tensor([0.0, 0.0, 0.0])
+    assert restoration.smooth_l1(found, wanted).item() == pytest.approx((0.125 + 2.5 + 0.5) / 3)

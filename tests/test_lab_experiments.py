@@ -73,7 +73,7 @@ def test_longer_trainings_go_on_where_they_stopped(start: Any, tmp_path: Path) -
         run, network = start(profile), FCN(4)
         history = run.train(network, lessons(), "toy", 3, lambda step, loss: seen.append(step))
         assert history.steps == [1, 2, 3] and not network.training
-        assert len(list(run.folder.glob("toy-9-3-0.safetensors"))) == kept
+        assert len(list(run.folder.glob("toy-6-3-0.safetensors"))) == kept
     again = FCN(4)
     start("reproduce").train(again, lessons(), "toy", 3, lambda step, loss: pytest.fail("it was finished"))
     assert seen == [1, 2, 3] * 2

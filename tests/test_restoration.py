@@ -70,7 +70,7 @@ def test_only_the_first_subjects_are_learnt_from_and_the_others_are_held_out() -
     (scan,) = [restoration.TestScan.of(volumes, 2, seed=99)]
     low_high = np.percentile(scan.volume[0], (1, 99))
     expected = psnr(thin_slices.upsample(scan.stack[0], "linear"), scan.volume[0], scan.mask[0], np.ptp(low_high))
-    assert pairs.held_out_psnr(Plain().eval()) == pytest.approx(expected, abs=0.02)
+    assert pairs.held_out_score(Plain().eval()) == pytest.approx(expected, abs=0.02)
 
 
 def test_a_test_scan_is_the_same_for_every_method_and_its_mask_is_the_grown_heart() -> None:
@@ -104,4 +104,4 @@ def test_each_network_takes_what_a_test_scan_holds(name: str) -> None:
 
 def test_smooth_l1_by_hand() -> None:
     found, wanted = torch.tensor([0.5, -3.0, 1.0]), torch.tensor([0.0, 0.0, 0.0])
-    assert restoration.smooth_l1(found, wanted).item() == pytest.approx((0.125 + 2.5 + 0.5) / 3)
+    assert restoration.Pairs.loss(found, wanted).item() == pytest.approx((0.125 + 2.5 + 0.5) / 3)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from cardiolearn import trainings
+from cardiolearn.experiment import run_variants
 from cardiolearn.metrics import dice
 from cardiolearn.networks.fcn import FCN
 from cardiolearn.phantom import drawn, observers
@@ -51,7 +52,9 @@ def test_lessons_take_their_first_slices_only() -> None:
     images, labels = empty._held_out
     assert len(images) == SLICES_PER_SUBJECT
     found = Brightness()(images).argmax(1)
-    assert empty.held_out_dice(Brightness()) == pytest.approx(sum(dice(found == k, labels == k) for k in (1, 2, 3)) / 3)
+    assert empty.held_out_score(Brightness()) == pytest.approx(
+        sum(dice(found == k, labels == k) for k in (1, 2, 3)) / 3
+    )
 
 
 def test_short_lessons_are_upright_and_hold_as_many_subjects_as_asked() -> None:
@@ -95,7 +98,7 @@ def test_two_trainings_at_a_time_learn_what_one_after_the_other_does(tmp_path: P
         write_tensors(file, {"tissue": hearts.tissue, "label": hearts.label}, {})
     variants = {"many": trainings.Variant(2), "one": trainings.Variant(2, TRAINING_VENDORS[0])}
     cpu = torch.device("cpu")
-    table = trainings.run_variants(
+    table = run_variants(
         tmp_path / "t.csv", variants, folder=tmp_path, seeds=[0, 1], steps=2, cohort_seed=0, device=cpu
     )
     assert list(zip(table["variant"], table["seed"], strict=True))[::24] == [(v, s) for s in (0, 1) for v in variants]

@@ -9,8 +9,9 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,41 @@ from cardiolearn.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
 KEYS = ["variant", "seed", "subject"]
 Stage = Callable[[str, int], Iterable[Mapping[str, Any]]]
+
+
+class Variant(Protocol):
+    r"""A way to train and to test: what is learnt, from what. Its data are drawn once and kept in `folder`."""
+
+    def draw(self, folder: Path, cohort_seed: int) -> object:
+        r"""Draw all that `learn` will need."""
+
+    def learn(
+        self, folder: Path, cohort_seed: int, *, steps: int, seed: int, device: torch.device
+    ) -> Iterable[Mapping[str, Any]]:
+        r"""Train for `steps` from `seed`; one row per test subject."""
+
+
+def run_variants(
+    path: Path, variants: Mapping[str, Variant], *,
+    folder: Path, seeds: Sequence[int], steps: int, cohort_seed: int, device: torch.device,
+) -> pd.DataFrame:  # fmt: skip
+    r"""Every variant trained from each of `seeds`, two at a time: the table `path` of `run_stages`."""
+    for variant in variants.values():  # before the stages, or two of them would draw the same hearts
+        variant.draw(folder, cohort_seed)
+    stage = partial(_learn, dict(variants), folder, cohort_seed, steps, device)
+    settings = {"steps": steps, "cohort_seed": cohort_seed, "variants": {k: repr(v) for k, v in variants.items()}}
+    return run_stages(path, stage, variants=list(variants), seeds=seeds, settings=settings, jobs=2)
+
+
+def _learn(
+    variants: Mapping[str, Variant], folder: Path, cohort_seed: int, steps: int, device: torch.device,
+    variant: str, seed: int,
+) -> Iterable[Mapping[str, Any]]:  # fmt: skip
+    return variants[variant].learn(folder, cohort_seed, steps=steps, seed=seed, device=device)
 
 
 def run_stages(

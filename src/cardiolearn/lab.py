@@ -8,7 +8,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import ArrayLike
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cardiolearn.checkpoint import History
-    from cardiolearn.networks.fcn import FCN
     from cardiolearn.study import Study
-    from cardiolearn.trainings import Lessons
+    from cardiolearn.training import Lessons
+
+Network = TypeVar("Network", bound="nn.Module")
 
 # Minutes a lesson may take on two CPU cores; shown until a recorded run has measured it.
 PROFILES = {"classroom": 3, "reproduce": 30, "full": 600}
@@ -67,28 +68,25 @@ class Run:
     def train(
         self, network: nn.Module, lessons: Lessons, name: str, steps: int, on_step: Callable[[int, float], None] | None
     ) -> History:
-        r"""Train on pixel-wise cross-entropy; longer runs keep a checkpoint called `name`, from which they go on."""
-        import torch
-
+        r"""Train on `lessons`; longer runs keep a checkpoint called `name`, from which they go on."""
         from cardiolearn.training import train
 
-        options: dict[str, Any] = {"validate": lessons.held_out_dice, "validate_every": 200, "on_step": on_step}
+        options: dict[str, Any] = {"validate": lessons.held_out_score, "validate_every": 200, "on_step": on_step}
         if self.profile != "classroom":
-            path = self.folder / f"{name}-{len(lessons.maps)}-{steps}-{self.seed}.safetensors"
+            path = self.folder / f"{name}-{lessons.n}-{steps}-{self.seed}.safetensors"
             options |= {"checkpoint": path, "schedule": "cosine"}
-        loss, rate = torch.nn.functional.cross_entropy, 2e-3
-        return train(
-            network, lessons, loss, steps=steps, seed=self.seed, device=self.device, learning_rate=rate, **options
-        )
+        options |= {"seed": self.seed, "device": self.device, "learning_rate": 2e-3}
+        return train(network, lessons, lessons.loss, steps=steps, **options)
 
-    def trained(self, network: FCN, name: str) -> FCN:
+    def trained(self, network: Network, name: str) -> Network:
         r"""What is tested: in `classroom` the shipped weights `name`, else `network` as its exported file will hold it.
 
         `network` holds the same weights afterwards; returned is a copy for inference on this run's device.
         """
-        import torch
+        import copy
 
-        from cardiolearn.training import keep_freed_memory
+        from cardiolearn.networks.fcn import FCN
+        from cardiolearn.training import keep_freed_memory, place
         from cardiolearn.weights import load_weights
 
         if self.profile == "classroom":
@@ -96,7 +94,9 @@ class Run:
             show(f"loaded {name}, trained by {origin.notebook}, profile {origin.profile}, seed {origin.seed}")
         network.half().float().eval()  # the file holds 16-bit numbers
         keep_freed_memory()
-        return network.fused().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        quick: Any = network.fused() if isinstance(network, FCN) else copy.deepcopy(network).requires_grad_(False)
+        place(quick, self.device)
+        return quick
 
     def ship(self, network: nn.Module, name: str, scores: Mapping[str, float]) -> None:
         r"""Export trained weights to `course/weights`, with where they come from and what they scored."""

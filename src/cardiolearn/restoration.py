@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,12 @@ from cardiolearn.networks.superresolution import SLIM, Deconvolution, Interpolat
 from cardiolearn.phantom.crossing import look
 from cardiolearn.phantom.high_resolution import SPACING
 from cardiolearn.phantom.stacks import clinical_stack
-from cardiolearn.phantom.volumes import Volumes
+from cardiolearn.phantom.subject import Group, sample_subject
+from cardiolearn.phantom.volumes import Volumes, draw_volumes
 from cardiolearn.study import PHASES
 from cardiolearn.tables import bias, indices
 from cardiolearn.thin_slices import SPAN, network_input, restore, scaling, upsample
+from cardiolearn.training import train
 
 THICKNESS = (8.0, 10.0)  # mm, of the slices that are learnt from; tests have the latter
 _NOISE = (0.01, 0.03)  # of the stacks that are learnt from, as a share of the brightest signal
@@ -30,14 +33,6 @@ _MARGIN = 8  # thin-slice pixels around the heart where pictures are compared: 1
 _VIEW_CHANNELS = (10, 10)  # signal and presence in five thin slices, of either long-axis view
 
 Method = str | nn.Module
-
-
-def smooth_l1(found: Tensor, wanted: Tensor) -> Tensor:
-    r"""Mean of `0.5 e^2` where an error is below 1, else `|e| - 0.5`.
-
-    Source: Oktay et al., MICCAI 2016 (the slides name it; deviation: the mean, not the sum, over voxels).
-    """
-    return nn.functional.smooth_l1_loss(found, wanted)
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,15 @@ class Pairs:
         flips = [axis for axis in (-2, -1) if torch.rand(1, generator=g).item() < 0.5]
         return inputs[..., y, x].flip(flips), target[..., y, x].flip(flips)
 
-    def held_out_psnr(self, network: nn.Module) -> float:
+    @staticmethod
+    def loss(found: Tensor, wanted: Tensor) -> Tensor:
+        r"""Mean of `0.5 e^2` where an error is below 1, else of `|e| - 0.5`.
+
+        Source: the smooth-L1 norm of the slides (deviation: the mean over voxels).
+        """
+        return nn.functional.smooth_l1_loss(found, wanted)
+
+    def held_out_score(self, network: nn.Module) -> float:
         r"""Mean PSNR in dB of the subjects that are not learnt from, at end-diastole."""
         values = []
         for stack, views, volume, mask in self._held_out:
@@ -185,3 +188,37 @@ NETWORKS = {
     "channels": lambda seed: Deconvolution(SLIM, _VIEW_CHANNELS, seed=seed),
     "siamese": lambda seed: Deconvolution(SLIM, _VIEW_CHANNELS, views="siamese", seed=seed),
 }
+
+
+@dataclass(frozen=True)
+class Variant:
+    r"""A network of `NETWORKS` and what it learns from: `subjects` of the training cohort, of one `group` or of all.
+
+    It is tested on `tests` unseen subjects of all groups.
+    """
+
+    network: str = "deconvolution"
+    subjects: int = 64
+    tests: int = 24
+    group: Group | None = None
+
+    def draw(self, folder: Path, cohort_seed: int) -> tuple[Volumes, Volumes]:
+        r"""The thin slices to learn from and those to test on."""
+        learnt = draw_volumes(self.subjects, folder / "volumes", seed=cohort_seed, group=self.group)
+        return learnt, draw_volumes(self.tests, folder / "volumes", cohort="test", seed=cohort_seed)
+
+    def learn(
+        self, folder: Path, cohort_seed: int, *, steps: int, seed: int, device: torch.device
+    ) -> list[dict[str, Any]]:
+        r"""A row for each test subject: its `group`, PSNR (dB) and SSIM, means over both phases."""
+        learnt, tests = self.draw(folder, cohort_seed)
+        network = NETWORKS[self.network](seed)
+        pairs = Pairs(learnt, len(learnt), views=sum(getattr(network, "inputs", [1])) > 1)
+        train(network, pairs, pairs.loss, steps=steps, seed=seed, device=device, learning_rate=2e-3, schedule="cosine")
+        table = score_all(tests, {self.network: network}, cohort_seed)
+        means = table.groupby("subject")[["psnr", "ssim"]].mean().round(5)
+        groups = [sample_subject(i, cohort="test", seed=cohort_seed).group for i in range(len(tests))]
+        return [
+            {"subject": subject, "group": group, **row}
+            for group, (subject, row) in zip(groups, means.to_dict("index").items(), strict=True)
+        ]

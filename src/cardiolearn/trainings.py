@@ -6,25 +6,21 @@ on. Short trainings do not reach what a long one does; their differences are wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from cardiolearn.experiment import run_stages
 from cardiolearn.metrics import dice
 from cardiolearn.networks.fcn import FCN
 from cardiolearn.phantom.batches import SLICES_PER_SUBJECT, SliceMaps, draw_cohort, draw_slices, render_batch
 from cardiolearn.phantom.mri import ANY_VENDOR, TRAINING_VENDORS, UNSEEN_VENDOR, Vendor
 from cardiolearn.phantom.observers import ANNOTATORS, Observer
 from cardiolearn.training import train
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SIZE, PIXEL, BATCH = 64, 3.0, 4  # of the short trainings: 4 pictures of 64 x 64 pixels of 3 mm a step
 LEARNING_RATE = 2e-3
@@ -51,7 +47,12 @@ class Lessons:
         r"""Images `(batch, 1, size, size)` and labels of slices drawn at random; what `training.train` asks for."""
         return self._pictures(torch.randint(0, self.n, (self.batch,), generator=generator), generator)
 
-    def held_out_dice(self, network: nn.Module) -> float:
+    @staticmethod
+    def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        r"""Mean cross-entropy of the pixels."""
+        return nn.functional.cross_entropy(logits, labels)
+
+    def held_out_score(self, network: nn.Module) -> float:
         r"""Mean Dice of the structures over the slices that are not learnt from, each pictured once."""
         images, labels = self._held_out
         found = _found(network, images)
@@ -98,6 +99,18 @@ class Variant:
             draw_cohort(self.subjects, folder / name, seed=seed, draw=draw), self.subjects, self.vendor
         )
 
+    def draw(self, folder: Path, cohort_seed: int) -> None:
+        r"""The data and the tests, so that trainings find them."""
+        self.lessons(folder, cohort_seed)
+        examinations(folder, cohort_seed)
+
+    def learn(
+        self, folder: Path, cohort_seed: int, *, steps: int, seed: int, device: torch.device
+    ) -> list[dict[str, Any]]:
+        r"""The FCN trained on this choice; see `train_and_examine`."""
+        lessons, tests = self.lessons(folder, cohort_seed), examinations(folder, cohort_seed)
+        return list(train_and_examine(FCN(seed=seed), lessons, tests, steps=steps, seed=seed, device=device))
+
 
 def examinations(folder: Path, seed: int, subjects: int = 24) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     r"""Unseen hearts with their true labels, pictured at `home` (the first training scanner) and by an `unseen` one."""
@@ -106,30 +119,6 @@ def examinations(folder: Path, seed: int, subjects: int = 24) -> dict[str, tuple
     )
     scanners = {"home": TRAINING_VENDORS[0], "unseen": UNSEEN_VENDOR}
     return {name: examination(hearts, vendor, seed) for name, vendor in scanners.items()}
-
-
-def run_variants(
-    path: Path, variants: Mapping[str, Variant], *,
-    folder: Path, seeds: Sequence[int], steps: int, cohort_seed: int, device: torch.device,
-) -> pd.DataFrame:  # fmt: skip
-    r"""The FCN trained on each variant from each of `seeds`: the table `path` of `experiment.run_stages`.
-
-    Hearts are drawn with `cohort_seed` and kept in `folder`. Two trainings run at a time.
-    """
-    for variant in variants.values():  # before the stages, or two of them would draw the same hearts
-        variant.lessons(folder, cohort_seed)
-    examinations(folder, cohort_seed)
-    stage = partial(_stage, dict(variants), folder, steps, cohort_seed, device)
-    settings = {"steps": steps, "cohort_seed": cohort_seed, "size": SIZE, "pixel": PIXEL, "batch": BATCH}
-    return run_stages(path, stage, variants=list(variants), seeds=seeds, settings=settings, jobs=2)
-
-
-def _stage(
-    variants: Mapping[str, Variant], folder: Path, steps: int, cohort_seed: int, device: torch.device,
-    variant: str, seed: int,
-) -> list[dict[str, Any]]:  # fmt: skip
-    lessons, tests = variants[variant].lessons(folder, cohort_seed), examinations(folder, cohort_seed)
-    return list(train_and_examine(FCN(seed=seed), lessons, tests, steps=steps, seed=seed, device=device))
 
 
 def train_and_examine(
@@ -141,13 +130,12 @@ def train_and_examine(
     seed: int,
     device: torch.device,
 ) -> Iterator[dict[str, Any]]:
-    r"""Train `network`; one row per test subject, `dice.*` for each of `examinations`: a stage of `run_stages`.
+    r"""Train `network`; one row per test subject, `dice.*` for each of `examinations`: a stage of an experiment.
 
     Dice is the mean of LV, myocardium and RV, each over all slices of the subject.
     """
-    loss = nn.functional.cross_entropy
     options: dict[str, Any] = {"learning_rate": LEARNING_RATE, "schedule": "cosine"}
-    train(network, lessons, loss, steps=steps, seed=seed, device=device, **options)
+    train(network, lessons, lessons.loss, steps=steps, seed=seed, device=device, **options)
     found = {name: _found(network, images) for name, (images, _) in examinations.items()}
     n_subjects = len(next(iter(found.values()))) // SLICES_PER_SUBJECT
     for i in range(n_subjects):

@@ -17,7 +17,7 @@ FLOORS = {
     1: "phantom",
     2: "networks forests registration quality rules checkpoint weights training",
     3: "plots charts widgets claims experiment segmentation scans tables trainings trials live "
-    "thin_slices restoration tracking",
+    "thin_slices restoration restored tracking pictures",
     4: "lab checks",
     5: "harness",
     6: "cli",

@@ -1,38 +1,30 @@
-r"""Learning to restore thin slices from clinical stacks, and how near each method comes."""
+r"""Restoring thin slices from clinical stacks: what a network learns from, what methods are tested on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from cardiolearn.image import Image
 from cardiolearn.metrics import psnr, ssim
 from cardiolearn.networks.superresolution import SLIM, Deconvolution, Interpolated
 from cardiolearn.phantom.crossing import look
 from cardiolearn.phantom.high_resolution import SPACING
 from cardiolearn.phantom.stacks import clinical_stack
-from cardiolearn.phantom.subject import Group, sample_subject
-from cardiolearn.phantom.volumes import Volumes, draw_volumes
+from cardiolearn.phantom.volumes import Volumes
 from cardiolearn.study import PHASES
-from cardiolearn.tables import bias, indices
-from cardiolearn.thin_slices import SPAN, network_input, restore, scaling, upsample
-from cardiolearn.training import train
+from cardiolearn.thin_slices import SPAN, Order, network_input, restore, scaling, upsample
 
 THICKNESS = (8.0, 10.0)  # mm, of the slices that are learnt from; tests have the latter
 _NOISE = (0.01, 0.03)  # of the stacks that are learnt from, as a share of the brightest signal
 _MARGIN = 8  # thin-slice pixels around the heart where pictures are compared: 10 mm
 _VIEW_CHANNELS = (10, 10)  # signal and presence in five thin slices, of either long-axis view
 
-Method = str | nn.Module
+Method = Order | nn.Module
 
 
 @dataclass(frozen=True)
@@ -121,12 +113,21 @@ class TestScan:
         return cls(stack, views, volume, labels, around(labels > 0))
 
     def restored(self, method: Method) -> Tensor:
-        r"""Thin slices `(2, 5 Z, Y, X)` by an order of `upsample`, or a network; it gets the views if it takes them."""
-        if isinstance(method, str):
-            return torch.stack([upsample(stack, method) for stack in self.stack])  # type: ignore[arg-type]
-        wants_views = sum(getattr(method, "inputs", [1])) > 1
-        views = self.views if wants_views else [None, None]
-        return torch.stack([restore(s, method, v) for s, v in zip(self.stack, views, strict=True)])
+        r"""Thin slices `(2, 5 Z, Y, X)` of both phases."""
+        return torch.stack([thin(*pair, method) for pair in zip(self.stack, self.views, strict=True)])
+
+
+def thin(stack: Tensor, views: Tensor, method: Method) -> Tensor:
+    r"""Thin slices `(5 Z, Y, X)` of a stack by an order of `upsample` or a network, which gets the views if it takes
+    them."""
+    if isinstance(method, str):
+        return upsample(stack, method)
+    return restore(stack, method, views if takes_views(method) else None)
+
+
+def takes_views(network: nn.Module) -> bool:
+    r"""Whether a network has inputs beside the short-axis stack."""
+    return sum(getattr(network, "inputs", [1])) > 1
 
 
 def around(mask: Tensor, margin: int = _MARGIN) -> Tensor:
@@ -146,40 +147,6 @@ def scores(scan: TestScan, methods: Mapping[str, Method]) -> list[dict[str, Any]
     return rows
 
 
-def score_all(volumes: Volumes, methods: Mapping[str, Method], seed: int) -> pd.DataFrame:
-    r"""`scores` of every subject: columns `subject`, `who`, `phase`, `psnr`, `ssim`."""
-    rows: list[dict[str, Any]] = []
-    for i in tqdm(range(len(volumes)), desc="restoring", unit="subject"):
-        rows += [{"subject": f"{i:05d}", **row} for row in scores(TestScan.of(volumes, i, seed), methods)]
-    return pd.DataFrame(rows)
-
-
-def measure_all(
-    volumes: Volumes, methods: Mapping[str, Method], outline: Callable[[Image], Image], seed: int
-) -> pd.DataFrame:
-    r"""How far what is measured on restored pictures lies from the truth, by subject and method (`who`).
-
-    Columns of `tables.BIAS_UNITS`: volumes and mass in percent, the ejection fraction in points. `"high_resolution"` is
-    measured on the thin slices themselves.
-
-    Args:
-        outline: labels of a volume of thin slices.
-    """
-    affine = np.diag([*SPACING, 1.0])
-    truth: dict[tuple[str, str], Image] = {}
-    found: dict[str, dict[tuple[str, str], Image]] = {who: {} for who in (*methods, "high_resolution")}
-    for i in tqdm(range(len(volumes)), desc="measuring", unit="subject"):
-        scan = TestScan.of(volumes, i, seed)
-        pictures = {who: scan.restored(method) for who, method in methods.items()} | {"high_resolution": scan.volume}
-        for p, phase in enumerate(PHASES):
-            truth[f"{i:05d}", phase] = Image(scan.labels[p], affine)
-            for who, both in pictures.items():
-                found[who][f"{i:05d}", phase] = outline(Image(both[p], affine))
-    real = indices(truth)
-    parts = [bias(indices(labels), real).reset_index().assign(who=who) for who, labels in found.items()]
-    return pd.concat(parts, ignore_index=True)
-
-
 #: Networks that are compared, all with filters that two CPU cores can train.
 NETWORKS = {
     "shallow": lambda seed: Interpolated(SLIM[0] + SLIM[1][:1], seed=seed),
@@ -188,37 +155,3 @@ NETWORKS = {
     "channels": lambda seed: Deconvolution(SLIM, _VIEW_CHANNELS, seed=seed),
     "siamese": lambda seed: Deconvolution(SLIM, _VIEW_CHANNELS, views="siamese", seed=seed),
 }
-
-
-@dataclass(frozen=True)
-class Variant:
-    r"""A network of `NETWORKS` and what it learns from: `subjects` of the training cohort, of one `group` or of all.
-
-    It is tested on `tests` unseen subjects of all groups.
-    """
-
-    network: str = "deconvolution"
-    subjects: int = 64
-    tests: int = 24
-    group: Group | None = None
-
-    def draw(self, folder: Path, cohort_seed: int) -> tuple[Volumes, Volumes]:
-        r"""The thin slices to learn from and those to test on."""
-        learnt = draw_volumes(self.subjects, folder / "volumes", seed=cohort_seed, group=self.group)
-        return learnt, draw_volumes(self.tests, folder / "volumes", cohort="test", seed=cohort_seed)
-
-    def learn(
-        self, folder: Path, cohort_seed: int, *, steps: int, seed: int, device: torch.device
-    ) -> list[dict[str, Any]]:
-        r"""A row for each test subject: its `group`, PSNR (dB) and SSIM, means over both phases."""
-        learnt, tests = self.draw(folder, cohort_seed)
-        network = NETWORKS[self.network](seed)
-        pairs = Pairs(learnt, len(learnt), views=sum(getattr(network, "inputs", [1])) > 1)
-        train(network, pairs, pairs.loss, steps=steps, seed=seed, device=device, learning_rate=2e-3, schedule="cosine")
-        table = score_all(tests, {self.network: network}, cohort_seed)
-        means = table.groupby("subject")[["psnr", "ssim"]].mean().round(5)
-        groups = [sample_subject(i, cohort="test", seed=cohort_seed).group for i in range(len(tests))]
-        return [
-            {"subject": subject, "group": group, **row}
-            for group, (subject, row) in zip(groups, means.to_dict("index").items(), strict=True)
-        ]

@@ -2,31 +2,36 @@ r"""A heart followed from end-diastole to end-systole on pictures of it, and how
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from cardiolearn.image import Image
-from cardiolearn.phantom.high_resolution import high_resolution_affine
+from cardiolearn.phantom.high_resolution import SPACING, high_resolution_affine, scan_high_resolution
 from cardiolearn.phantom.landmarks import Surface, to_patient, ventricle_mesh
+from cardiolearn.phantom.mri import UNSEEN_VENDOR
 from cardiolearn.phantom.scene import Scene
+from cardiolearn.phantom.stacks import clinical_stack
 from cardiolearn.phantom.subject import Cohort, Group, sample_subject
-from cardiolearn.phantom.volumes import Volumes
+from cardiolearn.phantom.volumes import Volumes, quiet
 from cardiolearn.registration.bsplines import FreeForm
 from cardiolearn.registration.ffd import Settings, register
 from cardiolearn.registration.meshes import carry, mesh_distance
 from cardiolearn.restoration import Method, TestScan
 from cardiolearn.surfaces import Mesh
-from cardiolearn.thin_slices import scaling
+from cardiolearn.thin_slices import Order, restore, scaling, upsample
 
 SURFACES: tuple[Surface, ...] = ("lv_endocardium", "lv_epicardium")
 #: Chosen on thin-slice scans of training subjects, against their true motion.
 SETTINGS = Settings(knot=10.0, levels=3, iterations=30)
+Beat = list[dict[str, Mesh]]
+_FILM = (50, 88, 88)  # voxels of a film, (Z, Y, X): the ventricles and little else
+_COARSE = (20, 36)  # rings and vertices a ring of a mesh that is looked at
 _MARGIN = 12.0  # mm around the ventricles that registration looks at
 
 
@@ -43,22 +48,18 @@ class TrueMotion:
     def of(cls, index: int, cohort: Cohort = "test", seed: int = 0, group: Group | None = None) -> TrueMotion:
         r"""Of subject `index` of a cohort, as `draw_volumes` draws it."""
         scene = Scene(sample_subject(index, cohort=cohort, seed=seed, group=group))
-        before: dict[str, Mesh] = {}
-        after: dict[str, Tensor] = {}
-        for surface in SURFACES:
-            vertices, faces = ventricle_mesh(scene.heart, surface, 0.0)
-            before[surface] = Mesh(to_patient(scene, vertices).double(), faces)
-            after[surface] = to_patient(scene, ventricle_mesh(scene.heart, surface, 1.0)[0]).double()
-        return cls(high_resolution_affine(scene), before, after)
+        after = {name: mesh.vertices for name, mesh in _surfaces(scene, 1.0).items()}
+        return cls(high_resolution_affine(scene), _surfaces(scene, 0.0), after)
 
 
-def follow(images: Tensor, affine: Any, heart: Tensor, settings: Settings = SETTINGS) -> tuple[FreeForm, Image]:
+def follow(images: Tensor, affine: Any, heart: Tensor, start: FreeForm | None = None) -> tuple[FreeForm, Image]:
     r"""The deformation from the first to the second of two pictures `(2, Z, Y, X)`, and the piece of the first it holds
     for.
 
     Args:
         affine: of the pictures, 4x4 mm.
         heart: `(Z, Y, X)`, true where the heart lies in the first: only that piece and some margin is looked at.
+        start: what was found for a frame in between, to begin from.
     """
     whole = Image(images[0], affine)
     piece = _box(heart, whole.spacing)
@@ -67,7 +68,7 @@ def follow(images: Tensor, affine: Any, heart: Tensor, settings: Settings = SETT
     moved[:3, 3] = (whole.affine @ origin)[:3]
     low, width = scaling(images[0])
     fixed, moving = ((image[piece] - low) / width for image in images)
-    return register(fixed, moving, whole.spacing[::-1], settings), Image(fixed, moved)
+    return register(fixed, moving, whole.spacing[::-1], SETTINGS, start=start), Image(fixed, moved)
 
 
 def tracked(motion: TrueMotion, images: Tensor, heart: Tensor) -> dict[str, Tensor]:
@@ -107,6 +108,31 @@ def track_all(volumes: Volumes, methods: Mapping[str, Method], seed: int) -> pd.
         found = {who: tracked(motion, both, heart) for who, both in pictures.items()}
         rows += [{"subject": f"{i:05d}", **row} for row in tracking_errors(motion, found)]
     return pd.DataFrame(rows)
+
+
+def film(index: int, activations: Sequence[float], method: Order | nn.Module, seed: int) -> tuple[Beat, Beat]:
+    r"""The LV's surfaces of subject `index` of the test cohort over a heart beat: tracked on what `method` restores of
+    its short-axis stacks, and where they truly are. At each of `activations`, of which the first is end-diastole, a
+    mesh for each surface, mm (RAS+)."""
+    scene = Scene(sample_subject(index, cohort="test", seed=seed))
+    scan = scan_high_resolution(scene, quiet(UNSEEN_VENDOR), activations, seed=seed, shape=_FILM)
+    stacks = clinical_stack(scan.image.data, SPACING, torch.Generator().manual_seed(seed))
+    pictures = [upsample(s, method) if isinstance(method, str) else restore(s, method) for s in stacks]
+    heart = (scan.labels.data[0] > 0) & (scan.labels.data[0] <= 3)
+    true = [_surfaces(scene, a, _COARSE) for a in activations]
+    found, field = [true[0]], None
+    for picture in pictures[1:]:  # each frame begins from what was found for the one before
+        field, piece = follow(torch.stack((pictures[0], picture)), scan.image.affine, heart, start=field)
+        found.append({name: Mesh(carry(mesh.vertices, field, piece), mesh.faces) for name, mesh in true[0].items()})
+    return found, true
+
+
+def _surfaces(scene: Scene, activation: float, size: tuple[int, int] = (48, 96)) -> dict[str, Mesh]:
+    found: dict[str, Mesh] = {}
+    for surface in SURFACES:
+        vertices, faces = ventricle_mesh(scene.heart, surface, activation, *size)
+        found[surface] = Mesh(to_patient(scene, vertices).double(), faces)
+    return found
 
 
 def _apart(mesh: Mesh, one: Tensor, other: Tensor) -> float:

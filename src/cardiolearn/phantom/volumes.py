@@ -14,11 +14,10 @@ from cardiolearn.phantom.crossing import Crossing, crossing
 from cardiolearn.phantom.drawn import keep_drawn
 from cardiolearn.phantom.high_resolution import SHAPE, scan_high_resolution
 from cardiolearn.phantom.long_axis import LONG_AXIS_VIEWS, plan_long_axis
-from cardiolearn.phantom.mri import ANY_VENDOR, UNSEEN_VENDOR
+from cardiolearn.phantom.mri import ANY_VENDOR, UNSEEN_VENDOR, Vendor
 from cardiolearn.phantom.scene import Scene
 from cardiolearn.phantom.subject import Cohort, Group, sample_subject
 
-_QUIET = (0.005, 0.015)  # noise of the thin slices: they are the reference, a stack adds its own
 _ACTIVATIONS = (0.0, 1.0)
 
 
@@ -42,13 +41,18 @@ class Volumes:
         return [Crossing(*plane.unbind(0)) for plane in self.planes[subject]]
 
 
+def quiet(vendor: Vendor) -> Vendor:
+    r"""The scanner with the little noise of thin slices: they are the reference, a stack adds its own."""
+    return replace(vendor, noise=(0.005, 0.015))
+
+
 def draw_volume(
     index: int, cohort: Cohort = "train", seed: int = 0, group: Group | None = None, shape: Sequence[int] = SHAPE
 ) -> Volumes:
     r"""Subject `index` of a cohort, alone; the test cohort on the unseen scanner. Reproducible from the arguments."""
     subject = sample_subject(index, cohort=cohort, seed=seed, group=group)
     scene = Scene(subject)
-    vendor = replace(ANY_VENDOR if cohort == "train" else UNSEEN_VENDOR, noise=_QUIET)
+    vendor = quiet(ANY_VENDOR if cohort == "train" else UNSEEN_VENDOR)
     look = (subject.seed * 7 + 6) % 2**62
     z, y, x = shape
     scan = scan_high_resolution(scene, vendor, _ACTIVATIONS, seed=look, shape=(z, y, x))

@@ -1,0 +1,95 @@
+r"""Cuts through volumes side by side, maps of what they are off, and surfaces in space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cardiolearn.errors import InputError
+from cardiolearn.plots import PALETTE, overlay
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from cardiolearn.surfaces import Mesh
+
+SURFACE_COLOURS = {"lv_endocardium": PALETTE["lv_cavity"], "lv_epicardium": "#9A8700"}
+
+
+def side_by_side(
+    planes: Mapping[str, ArrayLike], *, spacing: tuple[float, float], window: tuple[float, float] | None = None,
+    size: float = 3.3,
+) -> Figure:  # fmt: skip
+    r"""Planes (Y, X) by title in a row, all in one grey scale, axes in mm.
+
+    Args:
+        planes: of any size in pixels.
+        spacing: (dx, dy) in mm.
+        window: (darkest, brightest) intensity; by default the 1st and 99th percentile of the first plane.
+
+    Raises:
+        InputError: no planes.
+    """
+    if not planes:
+        raise InputError("side_by_side: expected at least one plane")
+    first = np.asarray(next(iter(planes.values())), dtype=np.float64)
+    low, high = window or np.percentile(first, (1, 99))
+    figure, axes = _row(len(planes), first.shape, spacing, size)
+    for ax, (title, plane) in zip(axes, planes.items(), strict=True):
+        overlay(ax, plane, spacing=spacing, window=(low, high))
+        ax.set_title(title)
+        ax.label_outer()
+    return figure
+
+
+def error_maps(
+    planes: Mapping[str, ArrayLike], truth: ArrayLike, *, span: float, spacing: tuple[float, float], size: float = 3.3
+) -> Figure:
+    r"""How far each of `planes` (Y, X) is from `truth`, in percent of the data range `span`, in one colour scale."""
+    reference = np.asarray(truth, dtype=np.float64)
+    figure, axes = _row(len(planes), reference.shape, spacing, size)
+    dx, dy = spacing
+    extent = (-0.5 * dx, (reference.shape[1] - 0.5) * dx, (reference.shape[0] - 0.5) * dy, -0.5 * dy)
+    for ax, (title, plane) in zip(axes, planes.items(), strict=True):
+        off = 100.0 * np.abs(np.asarray(plane, dtype=np.float64) - reference) / span
+        image = ax.imshow(off, cmap="magma", vmin=0.0, vmax=40.0, extent=extent, interpolation="nearest")
+        ax.set(title=title, xlabel="x (mm)", ylabel="y (mm)")
+        ax.label_outer()
+    figure.colorbar(image, ax=axes, label="error (% of the range)", shrink=0.8)
+    return figure
+
+
+def surfaces(found: Mapping[str, Mesh], true: Mapping[str, Mesh], *, title: str = "") -> Figure:
+    r"""Meshes found (full colour) and true (grey lines), cut open by looking through them; axes in mm, RAS+."""
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(5.5, 5.5))
+    ax = figure.add_subplot(projection="3d")
+    for name, mesh in found.items():
+        inner = name == "lv_endocardium"
+        ax.plot_trisurf(
+            *mesh.vertices.T.numpy(), triangles=mesh.faces.numpy(), color=SURFACE_COLOURS[name],
+            alpha=0.85 if inner else 0.18, linewidth=0.0,
+        )  # fmt: skip
+    for mesh in true.values():
+        ax.plot_trisurf(
+            *mesh.vertices.T.numpy(), triangles=mesh.faces.numpy(), color=(0, 0, 0, 0), edgecolor=(0.2, 0.2, 0.2, 0.35),
+            linewidth=0.3,
+        )  # fmt: skip
+    every = np.concatenate([mesh.vertices.numpy() for mesh in (*found.values(), *true.values())])
+    ax.set_box_aspect(np.ptp(every, axis=0))
+    ax.set(xlabel="x (mm)", ylabel="y (mm)", zlabel="z (mm)", title=title)
+    ax.view_init(elev=10, azim=-60)
+    return figure
+
+
+def _row(n: int, shape: tuple[int, ...], spacing: tuple[float, float], size: float) -> tuple[Figure, list[Axes]]:
+    import matplotlib.pyplot as plt
+
+    tall = shape[0] * spacing[1] / (shape[1] * spacing[0])
+    figure, axes = plt.subplots(1, n, figsize=(size * n, size * tall + 0.9), squeeze=False)
+    return figure, list(axes[0])

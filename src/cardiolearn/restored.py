@@ -1,0 +1,119 @@
+r"""What restored slices are worth: how near they come, what is measured on them, what training changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from cardiolearn.image import Image
+from cardiolearn.metrics import psnr, ssim
+from cardiolearn.phantom.high_resolution import SPACING
+from cardiolearn.phantom.subject import Group, sample_subject
+from cardiolearn.phantom.volumes import Volumes, draw_volumes
+from cardiolearn.restoration import NETWORKS, Method, Pairs, TestScan, around, scores, takes_views
+from cardiolearn.study import PHASES, Study
+from cardiolearn.tables import bias, indices
+from cardiolearn.thin_slices import SPAN, between, leave_out, scaling, super_resolve, upsample
+from cardiolearn.training import train
+
+_FEWEST = 5  # slices of a scan of which every second can be left out
+
+
+def score_all(volumes: Volumes, methods: Mapping[str, Method], seed: int) -> pd.DataFrame:
+    r"""`scores` of every subject: columns `subject`, `who`, `phase`, `psnr`, `ssim`."""
+    rows: list[dict[str, Any]] = []
+    for i in tqdm(range(len(volumes)), desc="restoring", unit="subject"):
+        rows += [{"subject": f"{i:05d}", **row} for row in scores(TestScan.of(volumes, i, seed), methods)]
+    return pd.DataFrame(rows)
+
+
+def measure_all(
+    volumes: Volumes, methods: Mapping[str, Method], outline: Callable[[Image], Image], seed: int
+) -> pd.DataFrame:
+    r"""How far what is measured on restored pictures lies from the truth, by subject and method (`who`).
+
+    Columns of `tables.BIAS_UNITS`: volumes and mass in percent, the ejection fraction in points. `"high_resolution"` is
+    measured on the thin slices themselves.
+
+    Args:
+        outline: labels of a volume of thin slices.
+    """
+    affine = np.diag([*SPACING, 1.0])
+    truth: dict[tuple[str, str], Image] = {}
+    found: dict[str, dict[tuple[str, str], Image]] = {who: {} for who in (*methods, "high_resolution")}
+    for i in tqdm(range(len(volumes)), desc="measuring", unit="subject"):
+        scan = TestScan.of(volumes, i, seed)
+        pictures = {who: scan.restored(method) for who, method in methods.items()} | {"high_resolution": scan.volume}
+        for p, phase in enumerate(PHASES):
+            truth[f"{i:05d}", phase] = Image(scan.labels[p], affine)
+            for who, both in pictures.items():
+                found[who][f"{i:05d}", phase] = outline(Image(both[p], affine))
+    real = indices(truth)
+    parts = [bias(indices(labels), real).reset_index().assign(who=who) for who, labels in found.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def score_left_out(
+    studies: Iterable[Study], methods: Mapping[str, Method], outline: Callable[[Image], Image]
+) -> pd.DataFrame:
+    r"""A number on any scan: every second slice is taken away, and found again between the others.
+
+    Columns `subject`, `who`, `psnr` (dB) and `ssim`, at end-diastole, in and around the heart that `outline` finds in
+    the slices taken away (in all of the picture where it finds none). Scans of fewer than five slices are passed over.
+    """
+    rows: list[dict[str, Any]] = []
+    for study in studies:
+        scan = study.image() if study.has() else study.image(phase=None).frame(0)
+        if len(scan.data) < _FEWEST:
+            continue
+        kept, gone = leave_out(scan)
+        heart = outline(scan).data[1 : 2 * len(gone) : 2] > 0
+        mask = around(heart[None])[0] if heart.any() else torch.ones_like(heart)
+        span = SPAN * scaling(scan.data)[1]
+        for who, method in methods.items():
+            thin = upsample(kept.data, method) if isinstance(method, str) else super_resolve(kept, method).data
+            found = between(thin)
+            values = {"psnr": psnr(found, gone, mask, span), "ssim": ssim(found, gone, mask, span)}
+            rows.append({"subject": study.subject, "who": who, **values})
+    return pd.DataFrame(rows, columns=["subject", "who", "psnr", "ssim"])
+
+
+@dataclass(frozen=True)
+class Variant:
+    r"""A network of `NETWORKS` and what it learns from: `subjects` of the training cohort, of one `group` or of all.
+
+    It is tested on `tests` unseen subjects of all groups.
+    """
+
+    network: str = "deconvolution"
+    subjects: int = 64
+    tests: int = 24
+    group: Group | None = None
+
+    def draw(self, folder: Path, cohort_seed: int) -> tuple[Volumes, Volumes]:
+        r"""The thin slices to learn from and those to test on."""
+        learnt = draw_volumes(self.subjects, folder / "volumes", seed=cohort_seed, group=self.group)
+        return learnt, draw_volumes(self.tests, folder / "volumes", cohort="test", seed=cohort_seed)
+
+    def learn(
+        self, folder: Path, cohort_seed: int, *, steps: int, seed: int, device: torch.device
+    ) -> list[dict[str, Any]]:
+        r"""A row for each test subject: its `group`, PSNR (dB) and SSIM, means over both phases."""
+        learnt, tests = self.draw(folder, cohort_seed)
+        network = NETWORKS[self.network](seed)
+        pairs = Pairs(learnt, len(learnt), views=takes_views(network))
+        train(network, pairs, pairs.loss, steps=steps, seed=seed, device=device, learning_rate=2e-3, schedule="cosine")
+        table = score_all(tests, {self.network: network}, cohort_seed)
+        means = table.groupby("subject")[["psnr", "ssim"]].mean().round(5)
+        groups = [sample_subject(i, cohort="test", seed=cohort_seed).group for i in range(len(tests))]
+        return [
+            {"subject": subject, "group": group, **row}
+            for group, (subject, row) in zip(groups, means.to_dict("index").items(), strict=True)
+        ]

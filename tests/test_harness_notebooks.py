@@ -11,7 +11,14 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from cardiolearn.errors import InputError
-from cardiolearn.harness.notebooks import PARAMETERS, contract_problems, discover, read_notebook
+from cardiolearn.harness.notebooks import (
+    PARAMETERS,
+    PARTS,
+    contract_problems,
+    core_figures,
+    discover,
+    read_notebook,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -27,8 +34,13 @@ def notebook() -> NotebookNode:
         new_code_cell(DEFAULTS, metadata={"tags": ["parameters"]}),
         new_code_cell(START),
         new_code_cell("1 + 1", metadata={"tags": ["exercise"]}),
+        new_code_cell("2", metadata={"tags": ["check"]}),
+        new_code_cell("3", metadata={"tags": ["widget"]}),
+        new_markdown_cell("\n".join(PARTS)),
         new_markdown_cell("## Go further"),
-        new_code_cell("run.record('a.b', 1)", metadata={"tags": ["exercise"]}),
+        new_code_cell("run.record('a.b', 1)\nrun.claims()"),
+        *(new_code_cell("4", metadata={"tags": [tag]}) for tag in ("exercise", "check") * 2),
+        new_code_cell("5", metadata={"tags": ["widget"]}),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return new_notebook(cells=cells, metadata={"kernelspec": kernel})
@@ -47,7 +59,7 @@ def replace(old: str, new: str) -> Callable[[NotebookNode], None]:
     return change
 
 
-def insert(cell: NotebookNode, at: int = 4) -> Callable[[NotebookNode], None]:
+def insert(cell: NotebookNode, at: int = 6) -> Callable[[NotebookNode], None]:
     return lambda nb: nb.cells.insert(at, cell)
 
 
@@ -71,6 +83,10 @@ def untagged(nb: NotebookNode) -> None:
     nb.cells[1].metadata = {}
 
 
+def two_in_the_core(nb: NotebookNode) -> None:
+    nb.cells[3:3] = [new_code_cell("1", metadata={"tags": [tag]}) for tag in ("exercise", "check")]
+
+
 BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "no parameters tag": (untagged, "must be tagged 'parameters'"),
     "two parameters cells": (insert(new_code_cell("x", metadata={"tags": ["parameters"]})), "tagged 'parameters'"),
@@ -82,7 +98,7 @@ BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "ignored parameter": (replace("seed=seed", "seed=0"), "lab.start must be given seed=seed"),
     "unknown tag": (insert(new_code_cell("1", metadata={"tags": ["hide"]})), "unknown tag 'hide'"),
     "26 lines": (insert(lines(26)), "has 26 lines, 25 at most"),
-    "many long cells": (lambda nb: nb.cells.extend(lines(16) for _ in range(2)), "over 15 lines"),
+    "many long cells": (lambda nb: nb.cells.extend(lines(16) for _ in range(3)), "over 15 lines"),
     "201 lines": (lambda nb: nb.cells.extend(lines(10) for _ in range(20)), "code lines, 200 at most"),
     "execution count": (ran, "outputs or an execution count"),
     "outputs": (kept_output, "outputs or an execution count"),
@@ -91,14 +107,20 @@ BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "no alt text": (replace("![a heart]", "![ ]"), "without alt text"),
     "html without alt": (insert(new_markdown_cell('<img src="a.png">')), "without alt text"),
     "no core path": (replace("Go further", "More"), "'Go further'"),
-    "two exercises": (insert(new_code_cell("1", metadata={"tags": ["exercise"]})), "2 cells tagged 'exercise'"),
+    "two exercises": (two_in_the_core, "2 cells tagged 'exercise'"),
+    "two widgets": (insert(new_code_cell("1", metadata={"tags": ["widget"]}), 5), "2 cells tagged 'widget'"),
+    "few exercises": (lambda nb: nb.cells.__delitem__(slice(-3, -1)), "2 cells tagged 'exercise', expected at least 3"),
+    "one widget": (lambda nb: nb.cells.pop(), "1 cells tagged 'widget', expected at least 2"),
+    "unchecked": (insert(new_code_cell("0"), 4), "code cell 2 is an exercise, and the next"),
+    "no quiz": (replace("### Quiz", "### Questions"), "no '### Quiz' in the text"),
+    "no claims": (replace("run.claims()", "run.claims('toy.one')"), "no run.claims()"),
 }
 
 
 def test_a_notebook_in_order_has_no_problem() -> None:
     assert contract_problems(notebook()) == []
     good = notebook()
-    good.cells[4:4] = [lines(25), *(lines(2) for _ in range(4)), new_markdown_cell('<img src="a.png" alt="a heart">')]
+    good.cells[6:6] = [lines(25), *(lines(2) for _ in range(4)), new_markdown_cell('<img src="a.png" alt="a heart">')]
     assert contract_problems(good) == []
 
 
@@ -110,6 +132,14 @@ def test_each_rule_is_noticed_when_broken(name: str) -> None:
     problems = contract_problems(nb)
     assert any(message in problem for problem in problems), problems
     assert len(problems) == 1 or name == "no start"
+
+
+def test_figures_of_the_core_path_are_counted_in_what_ran() -> None:
+    nb = notebook()
+    figure = new_output("display_data", data={"image/png": "aGk=", "text/plain": "<Figure>"})
+    nb.cells[4].outputs = [figure, new_output("stream", text="no figure"), figure]
+    nb.cells[-1].outputs = [figure]  # further on
+    assert core_figures(nb) == 2
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

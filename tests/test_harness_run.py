@@ -292,6 +292,9 @@ def test_what_an_executed_notebook_can_hide(tmp_path: Path) -> None:
     torn = new_output("display_data", {MIME: {"name": "toy.x"}})
     assert "expected the fields" in judged(tmp_path, torn)[0]
     assert "recorded no number" in judged(tmp_path)[0]
+    figure = new_output("display_data", {"image/png": "aGk="})
+    assert judged(tmp_path, RECORDED, *[figure] * 5) == []
+    assert judged(tmp_path, RECORDED, *[figure] * 6) == ["the core path shows 6 figures, 5 at most"]
 
 
 def test_unknown_lesson_and_profile_are_one_line_errors(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import psutil  # type: ignore[import-untyped]
 
 from cardiolearn.errors import InputError
-from cardiolearn.harness.notebooks import read_notebook
+from cardiolearn.harness.notebooks import CORE_FIGURES, core_figures, read_notebook
 from cardiolearn.records import CHECK_MIME, MIME, START_MIME, Record, from_bundle
 
 if TYPE_CHECKING:
@@ -261,6 +261,8 @@ def judge_executed(job: Job) -> list[str]:
     for check in _bundles(notebook, CHECK_MIME):
         if not check["passed"]:
             problems.append(f"the solved exercise {check['name']!r} does not pass its own check")
+    if (figures := core_figures(notebook)) > CORE_FIGURES:
+        problems.append(f"the core path shows {figures} figures, {CORE_FIGURES} at most")
     problems += _start_problems(job, _bundles(notebook, START_MIME))
     try:
         if not records_of(notebook):

@@ -25,6 +25,8 @@ PARAMETERS: dict[str, Any] = {
 }
 TAGS = {"parameters", "exercise", "solution", "check", "widget"}
 CELL_LINES, LONG_CELL, LONG_CELLS, NOTEBOOK_LINES = 25, 15, 0.2, 200
+EXERCISES, WIDGETS, CORE_FIGURES = 3, 2, 5
+PARTS = ("**Predict.**", "I get a different number", "### Key points", "### Quiz", "### Further reading")
 FURTHER = re.compile(r"^#{1,3} .*\bgo further\b", re.IGNORECASE | re.MULTILINE)
 _IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\(|<img\b(?P<html>[^>]*)>", re.IGNORECASE)
 _HTML_ALT = re.compile(r"""\balt\s*=\s*("[^"]*\S[^"]*"|'[^']*\S[^']*')""", re.IGNORECASE)
@@ -90,6 +92,7 @@ def contract_problems(notebook: NotebookNode) -> list[str]:
         *_leftovers(notebook, code),
         *_figures(notebook.cells),
         *_core_path(notebook.cells),
+        *_whole(notebook.cells, code),
     ]
 
 
@@ -171,3 +174,31 @@ def _core_path(cells: Sequence[NotebookNode]) -> Iterable[str]:
     for tag in ("exercise", "widget"):
         if core.count(tag) > 1:
             yield f"the core path has {core.count(tag)} cells tagged {tag!r}, 1 at most"
+
+
+def _whole(cells: Sequence[NotebookNode], code: Sequence[NotebookNode]) -> Iterable[str]:
+    r"""What a lesson must have: exercises that are checked, widgets, the parts a reader looks for, the claims."""
+    kinds = [tags(cell) for cell in code]
+    for tag, least in (("exercise", EXERCISES), ("widget", WIDGETS)):
+        if (found := sum(tag in kind for kind in kinds)) < least:
+            yield f"{found} cells tagged {tag!r}, expected at least {least}"
+    for i, (kind, following) in enumerate(zip(kinds, [*kinds[1:], []], strict=True)):
+        if "exercise" in kind and "check" not in following:
+            yield f"code cell {i} is an exercise, and the next code cell does not check it"
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for part in PARTS:
+        if part not in text:
+            yield f"no {part!r} in the text"
+    if not any(re.search(r"^run\.claims\(\)", cell.source, re.MULTILINE) for cell in code):
+        yield "no run.claims() shows how the lecture's claims fared"
+
+
+def core_figures(notebook: NotebookNode) -> int:
+    r"""Figures an executed notebook shows before its first heading "Go further"; DESIGN 4 allows `CORE_FIGURES`."""
+    shown = 0
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and FURTHER.search(cell.source):
+            break
+        if cell.cell_type == "code":
+            shown += sum("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+    return shown

@@ -40,6 +40,16 @@ def test_a_long_experiment_is_computed_once_and_then_read(start: Any) -> None:
     assert read["dice"].to_list() == [0.9, 0.12346]
 
 
+def test_a_quick_experiment_is_read_only_beside_real_scans(start: Any, tmp_path: Path) -> None:
+    long, short = (pd.DataFrame({"subject": ["a"], "dB": [value]}) for value in (24.0, 22.0))
+    start("reproduce").experiment("quick", lambda: long, quick=True)
+    run = start("classroom")
+    assert run.experiment("quick", lambda: short, quick=True) is short
+    run.data_dir = tmp_path
+    read = run.experiment("quick", lambda: pytest.fail("thin slices of patients do not exist"), quick=True)
+    assert read["dB"].to_list() == [24.0]  # what classroom computed has not replaced it
+
+
 def test_record_table_averages_by_subject_and_passes_over_what_is_not_there(start: Any) -> None:
     run = start("classroom")
     table = pd.DataFrame({"subject": ["a", "b", "a"], "dice": [0.9, 0.8, 0.7], "mcd": [1.0, np.nan, 2.0]})

@@ -133,16 +133,9 @@ class Run:
         pair them. `recorded=True` marks numbers read from a table of a longer run. `tolerance` is the relative change
         of the mean that a later run may show.
         """
-        record = make_record(
-            name,
-            values,
-            unit=unit,
-            subjects=subjects,
-            seeds=seeds,
-            data="phantom" if recorded else self.data,  # the kit's own recorded runs
-            recorded=recorded,
-            tolerance=tolerance,
-        )
+        data = "phantom" if recorded else self.data  # the kit's own recorded runs
+        options: dict[str, Any] = {"subjects": subjects, "seeds": seeds, "recorded": recorded, "tolerance": tolerance}
+        record = make_record(name, values, unit=unit, data=data, **options)
         self.records[name] = record
         show(record.text(), {MIME: record.bundle()})
 
@@ -173,15 +166,19 @@ class Run:
         r"""Whether long experiments are shown from the tables of a longer run: in `classroom`, and on real scans."""
         return self.profile == "classroom" or self.data_dir is not None
 
-    def experiment(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        r"""The table of a long experiment: computed and kept as `course/results/<name>.csv`, or read from there."""
-        if self.shows_recorded:
+    def experiment(self, name: str, compute: Callable[[], pd.DataFrame], *, quick: bool = False) -> pd.DataFrame:
+        r"""The table of a long experiment: computed and kept as `course/results/<name>.csv`, or read from there.
+
+        A `quick` one, on the phantom, is computed in `classroom` too, and only beside real scans read.
+        """
+        if self.shows_recorded and not (quick and self.data_dir is None):
             table: pd.DataFrame = self.recorded(name)
             return table
         table = compute()
-        self.results_dir.mkdir(parents=True, exist_ok=True)
-        text = table.round(5).to_csv(index=False, lineterminator="\n")
-        write_atomically(self.results_dir / f"{name}.csv", text.encode())
+        if not self.shows_recorded:
+            self.results_dir.mkdir(parents=True, exist_ok=True)
+            text = table.round(5).to_csv(index=False, lineterminator="\n")
+            write_atomically(self.results_dir / f"{name}.csv", text.encode())
         return table
 
     def claims(self, *chosen: str) -> None:

@@ -149,8 +149,8 @@ def scores(scan: TestScan, methods: Mapping[str, Method]) -> list[dict[str, Any]
 
 #: Networks that are compared, all with filters that two CPU cores can train.
 NETWORKS = {
-    "shallow": lambda seed: Interpolated(SLIM[0] + SLIM[1][:1], seed=seed),
-    "deep": lambda seed: Interpolated(SLIM[0] + SLIM[1], seed=seed),
+    "shallow": lambda seed: Interpolated((12, 12), seed=seed),
+    "deep": lambda seed: Interpolated((12, 12, 12, 12), seed=seed),
     "deconvolution": lambda seed: Deconvolution(SLIM, seed=seed),
     "channels": lambda seed: Deconvolution(SLIM, _VIEW_CHANNELS, seed=seed),
     "siamese": lambda seed: Deconvolution(SLIM, _VIEW_CHANNELS, views="siamese", seed=seed),

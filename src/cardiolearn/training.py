@@ -191,13 +191,16 @@ def _score(network: nn.Module, validate: Callable[[nn.Module], float]) -> float:
 
 
 def place(network: nn.Module, device: torch.device) -> None:
-    r"""Move to `device`, in place, 2D networks with the channels innermost: on the CPU 1.5 to 2.6 times faster."""
+    r"""Move to `device`, in place, with the channels innermost: on the CPU 1.5 to 2.6 times faster."""
+    solid = any(isinstance(module, nn.Conv3d) for module in network.modules())
     flat = any(isinstance(module, nn.Conv2d) for module in network.modules())
-    network.to(device, memory_format=torch.channels_last if flat else torch.preserve_format)  # type: ignore[call-overload]
+    order = torch.channels_last_3d if solid else torch.channels_last if flat else torch.preserve_format
+    network.to(device, memory_format=order)  # type: ignore[call-overload]
 
 
 def _as_channels_last(images: Tensor) -> Tensor:
-    return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images
+    order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(images.ndim, torch.preserve_format)
+    return images.contiguous(memory_format=order) if order != torch.preserve_format else images
 
 
 def _decay(schedule: Schedule, step: int, steps: int) -> float:

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from cardiolearn.networks import initialise
 
 FACTOR = 5
-#: Filters before and after the upsampling: of the size on the slides' clock, and one for two CPU cores, on which a layer
-#: with 8 input channels takes three times as long as one with 12.
+# Filters before and after the upsampling: of the size on the slides' clock, and one for two CPU cores, which take three
+# times as long for a layer with 8 input channels as for one with 12.
 PAPER = ((64, 64), (32, 16, 8, 4))
 SLIM = ((24, 24), (12,))
 Views = Literal["channels", "siamese"]

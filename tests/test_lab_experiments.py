@@ -31,13 +31,21 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda profile, **other: lab.start("01_toy", **GOOD | {"profile": profile} | other)
 
 
-def test_a_long_experiment_is_computed_once_and_then_read(start: Any) -> None:
+def test_a_long_experiment_is_computed_once_and_then_read(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     table = pd.DataFrame({"subject": ["a", "b"], "dice": [0.9, 0.123456789]})
     with pytest.raises(InputError, match=r"toy\.csv: no such recorded table"):
         start("classroom").experiment("toy", lambda: table)
-    assert start("reproduce").experiment("toy", lambda: table) is table
+    computed = start("reproduce").experiment("toy", lambda: table)
+    assert computed["dice"].to_list() == [0.9, 0.12346]
+    again = start("reproduce").experiment("toy", lambda: pytest.fail("it was finished"))  # as after an interruption
+    assert again.equals(computed)
+    with pytest.raises(ZeroDivisionError):  # another seed, other numbers
+        start("reproduce", seed=1).experiment("toy", lambda: 1 / 0)
     read = start("classroom").experiment("toy", lambda: pytest.fail("classroom computes nothing long"))
-    assert read["dice"].to_list() == [0.9, 0.12346]
+    assert read.equals(computed)
+    monkeypatch.setattr(lab, "code_version", lambda: "other")
+    other = pd.DataFrame({"subject": ["a"], "dice": [0.5]})
+    assert len(start("reproduce").experiment("toy", lambda: other)) == 1  # other code computes anew
 
 
 def test_a_quick_experiment_is_read_only_beside_real_scans(start: Any, tmp_path: Path) -> None:

@@ -114,6 +114,24 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def finished(path: Path, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    r"""The table `path` (csv), computed only where it is not there: an interrupted run goes on behind it.
+
+    It is always what the file holds, to five decimals, so that a run that goes on gives what one at a stretch gives.
+    """
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, compute().round(5).to_csv(index=False, lineterminator="\n").encode())
+    return read_results_table(path)
+
+
+def read_results_table(path: Path) -> pd.DataFrame:
+    r"""A table of results, its subjects as text."""
+    import pandas as pd
+
+    return pd.read_csv(path, dtype={"subject": str})
+
+
 def read_table(path: Path) -> pd.DataFrame:
     r"""A table written by `run_stages`.
 

@@ -6,8 +6,10 @@ installed in place or copied. So the folder is looked up once, the same way for 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,15 @@ def weights_dir() -> Path:
 def results_dir() -> Path:
     r"""Folder of the recorded runs and their tables, `course/results`."""
     return find_home() / "course" / "results"
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    r"""A short hash of the library's code: what was computed with other code is not taken for this one's."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def recorded_results(profile: str) -> dict[str, Any] | None:

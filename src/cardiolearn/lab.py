@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from cardiolearn.errors import InputError
 from cardiolearn.files import write_atomically
-from cardiolearn.home import WEIGHTS_VARIABLE, find_home, recorded_results, results_dir
+from cardiolearn.home import WEIGHTS_VARIABLE, code_version, find_home, recorded_results, results_dir
 from cardiolearn.records import MIME, START_MIME, Record, make_record, show
 
 if TYPE_CHECKING:
@@ -169,17 +169,19 @@ class Run:
     def experiment(self, name: str, compute: Callable[[], pd.DataFrame], *, quick: bool = False) -> pd.DataFrame:
         r"""The table of a long experiment: computed and kept as `course/results/<name>.csv`, or read from there.
 
-        A `quick` one, on the phantom, is computed in `classroom` too, and only beside real scans read.
+        A `quick` one, on the phantom, is computed in `classroom` too, and only beside real scans read. A longer run
+        that was interrupted finds the tables it had finished in `folder`.
         """
-        if self.shows_recorded and not (quick and self.data_dir is None):
-            table: pd.DataFrame = self.recorded(name)
-            return table
-        table = compute()
+        from cardiolearn.experiment import finished
+
         if not self.shows_recorded:
+            kept = self.folder / f"tables-{code_version()}" / f"{name}-{self.profile}-{self.seed}.csv"
+            table = finished(kept, compute)
             self.results_dir.mkdir(parents=True, exist_ok=True)
-            text = table.round(5).to_csv(index=False, lineterminator="\n")
-            write_atomically(self.results_dir / f"{name}.csv", text.encode())
-        return table
+            write_atomically(self.results_dir / f"{name}.csv", kept.read_bytes())
+            return table
+        read: pd.DataFrame = compute() if quick and self.data_dir is None else self.recorded(name)
+        return read
 
     def claims(self, *chosen: str) -> None:
         r"""Show this lesson's claims, or those `chosen` by id, judged on what was recorded so far in this kernel."""
@@ -202,12 +204,12 @@ class Run:
         """
         import json
 
-        import pandas as pd
+        from cardiolearn.experiment import read_results_table
 
         csv, other = self.results_dir / f"{name}.csv", self.results_dir / f"{name}.json"
         if csv.is_file():
             show(f"recorded (from a longer run, not computed here): {csv.name}")
-            return pd.read_csv(csv)
+            return read_results_table(csv)
         if other.is_file():
             show(f"recorded (from a longer run, not computed here): {other.name}")
             return json.loads(other.read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ from medpy.metric import binary
 from monai.losses import SSIMLoss
 from monai.metrics import DiceMetric, PSNRMetric
 from scipy.spatial.distance import cdist
+from skimage.metrics import structural_similarity
 
 from cardiolearn.errors import InputError
 from cardiolearn.image import read_labels
@@ -214,6 +215,19 @@ def test_ssim_equals_monai_inside() -> None:
     mask[:, 5:-5, 5:-5] = 1
     expected = 1 - SSIMLoss(spatial_dims=2, win_size=11, data_range=1.5)(image[:, None], reference[:, None])
     assert ssim(image, reference, mask, 1.5) == pytest.approx(float(expected), abs=2e-4)
+
+
+@settings(deadline=None, max_examples=40)
+@given(corner=st.tuples(st.integers(0, 29), st.integers(0, 23)), size=st.integers(1, 12))
+def test_ssim_of_a_small_place_is_that_of_the_whole_picture_there(corner: tuple[int, int], size: int) -> None:
+    g = torch.Generator().manual_seed(sum(corner))
+    image, reference = torch.rand(2, 30, 24, generator=g)
+    mask = torch.zeros(30, 24, dtype=torch.bool)
+    mask[corner[0] : corner[0] + size, corner[1] : corner[1] + size] = True
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "full": True}
+    pair = (x.double().numpy() for x in (image, reference))
+    _, everywhere = structural_similarity(*pair, data_range=1.0, **options)
+    assert ssim(image, reference, mask, 1.0) == pytest.approx(everywhere[mask.numpy()].mean(), abs=1e-9)
 
 
 def test_ssim_by_hand() -> None:

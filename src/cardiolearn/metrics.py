@@ -17,6 +17,8 @@ import torch
 
 from cardiolearn.errors import InputError
 
+_SSIM_REACH = 5  # pixels: the Gaussian window of SD 1.5 is cut off there
+
 
 class ContourDistance(NamedTuple):
     r"""A distance averaged over slices.
@@ -117,17 +119,29 @@ def ssim(image: torch.Tensor, reference: torch.Tensor, mask: torch.Tensor, data_
     total = 0.0
     for x, y, m in zip(_slices(image), _slices(reference), _slices(mask), strict=True):
         if m.any():
+            box = _box(m, _SSIM_REACH)  # what lies further away plays no part
             _, similarity = structural_similarity(
-                x.astype(np.float64),
-                y.astype(np.float64),
+                x[box].astype(np.float64),
+                y[box].astype(np.float64),
                 data_range=data_range,
                 gaussian_weights=True,
                 sigma=1.5,
                 use_sample_covariance=False,
                 full=True,
             )
-            total += float(similarity[m.astype(bool)].sum())
+            total += float(similarity[m[box].astype(bool)].sum())
     return total / int(mask.bool().sum())
+
+
+def _box(mask: np.ndarray, margin: int) -> tuple[slice, ...]:
+    r"""The rows and columns of a mask `(Y, X)` that is not empty, `margin` pixels more on either side where there are
+    any, and at least `2 * margin + 1` in all."""
+    box = []
+    for axis, size in enumerate(mask.shape):
+        inside = np.flatnonzero(mask.any(1 - axis))
+        low = max(0, min(inside[0] - margin, size - 2 * margin - 1))
+        box.append(slice(low, max(inside[-1] + margin + 1, low + 2 * margin + 1)))
+    return tuple(box)
 
 
 def _over_slices(

@@ -2,33 +2,26 @@ r"""Lessons and scores of super-resolution: pairs that belong together, views, m
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 from torch import nn
 
-from cardiolearn import restoration, thin_slices
+from cardiolearn import restoration, restored, thin_slices
+from cardiolearn.image import Image
 from cardiolearn.metrics import psnr
 from cardiolearn.networks.superresolution import interpolate
 from cardiolearn.phantom.high_resolution import SPACING
 from cardiolearn.phantom.stacks import clinical_stack
+from cardiolearn.phantom.subject import sample_subject
 from cardiolearn.phantom.volumes import Volumes
+from cardiolearn.study import write_study
 
-
-def spheres(n: int) -> Volumes:
-    r"""Bright balls in the dark, smaller in the second phase, two planes through their middle."""
-    z, y, x = torch.meshgrid(
-        *(torch.arange(n_) * d for n_, d in zip((30, 48, 44), reversed(SPACING), strict=True)), indexing="ij"
-    )
-    middle = torch.tensor([29.0, 29.0, 27.0])
-    away = ((z - middle[0]) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2).sqrt()
-    radii = torch.tensor([[20.0 + i, 14.0 + i] for i in range(n)])
-    label = (away < radii[:, :, None, None, None]).to(torch.uint8)
-    image = (100 + 300 * label.float() + 20 * torch.sin(x / 3)).to(torch.int16)
-    one = torch.stack((middle, torch.tensor([0.0, 1.0, 0.0]), torch.tensor([1.0, 0.0, 0.0])))
-    other = torch.stack((middle, torch.tensor([0.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 0.0])))
-    return Volumes(image, label, torch.stack((one, other)).expand(n, 2, 3, 3))
+Draw = Callable[[int], Volumes]
 
 
 class Plain(nn.Module):
@@ -43,7 +36,7 @@ class Plain(nn.Module):
 
 
 @pytest.mark.parametrize("views", [False, True])
-def test_inputs_and_targets_show_the_same_piece_at_one_scale(views: bool) -> None:
+def test_inputs_and_targets_show_the_same_piece_at_one_scale(spheres: Draw, views: bool) -> None:
     pairs = restoration.Pairs(spheres(2), 2, views=views, size=24, batch=3)
     inputs, target = pairs(0, torch.Generator().manual_seed(0))
     assert inputs.shape == (3, 21 if views else 1, 6, 24, 24) and target.shape == (3, 1, 30, 24, 24)
@@ -61,7 +54,7 @@ def test_inputs_and_targets_show_the_same_piece_at_one_scale(views: bool) -> Non
         assert (signal - truth)[there > 0].abs().mean() < 0.15 * restoration.SPAN
 
 
-def test_only_the_first_subjects_are_learnt_from_and_the_others_are_held_out() -> None:
+def test_only_the_first_subjects_are_learnt_from_and_the_others_are_held_out(spheres: Draw) -> None:
     volumes = spheres(3)
     volumes.image[2] += 1000
     pairs = restoration.Pairs(volumes, 2, size=20, batch=2)
@@ -73,7 +66,7 @@ def test_only_the_first_subjects_are_learnt_from_and_the_others_are_held_out() -
     assert pairs.held_out_score(Plain().eval()) == pytest.approx(expected, abs=0.02)
 
 
-def test_a_test_scan_is_the_same_for_every_method_and_its_mask_is_the_grown_heart() -> None:
+def test_a_test_scan_is_the_same_for_every_method_and_its_mask_is_the_grown_heart(spheres: Draw) -> None:
     volumes = spheres(2)
     scan, again = (restoration.TestScan.of(volumes, 1, seed=4) for _ in range(2))
     assert torch.equal(scan.stack, again.stack) and torch.equal(scan.views, again.views)
@@ -86,7 +79,7 @@ def test_a_test_scan_is_the_same_for_every_method_and_its_mask_is_the_grown_hear
     assert torch.equal(scan.stack, expected)
 
 
-def test_scores_name_every_method_and_the_truth_is_perfect() -> None:
+def test_scores_name_every_method_and_the_truth_is_perfect(spheres: Draw) -> None:
     scan = restoration.TestScan.of(spheres(1), 0, seed=0)
     rows = restoration.scores(scan, {"linear": "linear", "network": Plain().eval()})
     assert [(r["who"], r["phase"]) for r in rows] == [(w, p) for w in ("linear", "network") for p in ("ED", "ES")]
@@ -96,7 +89,7 @@ def test_scores_name_every_method_and_the_truth_is_perfect() -> None:
 
 
 @pytest.mark.parametrize("name", restoration.NETWORKS)
-def test_each_network_takes_what_a_test_scan_holds(name: str) -> None:
+def test_each_network_takes_what_a_test_scan_holds(spheres: Draw, name: str) -> None:
     scan = restoration.TestScan.of(spheres(1), 0, seed=0)
     network = restoration.NETWORKS[name](0).eval()
     assert scan.restored(network).shape == scan.volume.shape
@@ -105,3 +98,55 @@ def test_each_network_takes_what_a_test_scan_holds(name: str) -> None:
 def test_smooth_l1_by_hand() -> None:
     found, wanted = torch.tensor([0.5, -3.0, 1.0]), torch.tensor([0.0, 0.0, 0.0])
     assert restoration.Pairs.loss(found, wanted).item() == pytest.approx((0.125 + 2.5 + 0.5) / 3)
+
+
+def test_every_subject_is_scored(spheres: Draw) -> None:
+    table = restored.score_all(spheres(2), {"linear": "linear", "spline": "spline"}, seed=0)
+    assert list(table.columns) == ["subject", "who", "phase", "psnr", "ssim"]
+    assert len(table) == 8 and set(table["subject"]) == {"00000", "00001"}
+
+
+def test_what_is_measured_on_true_slices_has_no_error_if_the_outline_has_none(spheres: Draw) -> None:
+    volumes = spheres(2)
+
+    def outline(volume: Image) -> Image:
+        return volume.with_data((volume.data > 250).to(torch.uint8))
+
+    table = restored.measure_all(volumes, {"nearest": "nearest", "linear": "linear"}, outline, seed=0)
+    errors = table.set_index(["who", "subject"])[["lv_edv", "lv_esv", "lv_ef"]]
+    assert errors.loc["high_resolution"].abs().to_numpy().max() == 0.0
+    assert (errors.loc["linear", "lv_esv"].abs() > 0.1).all() and errors.abs().to_numpy().max() < 40.0
+
+
+def test_every_second_slice_of_a_scan_is_found_again(spheres: Draw, tmp_path: Path) -> None:
+    volume = spheres(1).image[0, 0].float()
+    ramp = torch.arange(9.0)[:, None, None].expand(9, 48, 44) * 30 + volume[0]
+    affine = np.diag([1.25, 1.25, 10.0, 1.0])
+    scans = {"linear": Image(ramp, affine), "few": Image(ramp[:4], affine), "film": Image(ramp[None], affine)}
+    names = {"linear": "sa_ED", "few": "sa_ED", "film": "sa"}
+    studies = [write_study(tmp_path / name, {names[name]: scan}, {}, {}) for name, scan in scans.items()]
+    blind = lambda scan: scan.with_data(torch.zeros_like(scan.data, dtype=torch.uint8))  # noqa: E731
+    methods = {"linear": "linear", "network": Plain().eval()}
+    table = restored.score_left_out(studies, methods, blind).set_index(["subject", "who"])
+    assert {subject for subject, _ in table.index} == {"linear", "film"}  # four slices are too few
+    assert table.loc[("linear", "linear"), "psnr"] > 60.0  # a ramp is what linear interpolation finds
+    assert table.loc[("linear", "network"), "psnr"] > 60.0
+
+
+def test_a_variant_learns_from_its_group_and_is_tested_on_all(
+    spheres: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, str, str | None]] = []
+
+    def draw(n: int, folder: Path, *, cohort: str = "train", seed: int = 0, group: str | None = None) -> Volumes:
+        asked.append((n, cohort, group))
+        return spheres(n)
+
+    monkeypatch.setattr(restored, "draw_volumes", draw)
+    variant = restored.Variant("siamese", subjects=1, tests=2, group="NOR")
+    rows = variant.learn(tmp_path, 0, steps=1, seed=3, device=torch.device("cpu"))
+    assert asked == [(1, "train", "NOR"), (2, "test", None)]
+    assert [row["subject"] for row in rows] == ["00000", "00001"]
+    assert [row["group"] for row in rows] == [sample_subject(i, cohort="test", seed=0).group for i in range(2)]
+    again = variant.learn(tmp_path, 0, steps=1, seed=3, device=torch.device("cpu"))
+    assert again == rows

@@ -2,17 +2,25 @@ r"""Tracking: true motion of a phantom, a known deformation followed, distances 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
 
 from cardiolearn import tracking
+from cardiolearn.image import Image
 from cardiolearn.phantom.heart import Heart
+from cardiolearn.phantom.high_resolution import SPACING
 from cardiolearn.phantom.landmarks import landmarks, to_patient
 from cardiolearn.phantom.scene import Scene
 from cardiolearn.phantom.subject import sample_subject
+from cardiolearn.phantom.volumes import Volumes
 from cardiolearn.registration.bsplines import FreeForm, grid_places
 from cardiolearn.registration.ffd import warp
-from cardiolearn.surfaces import Mesh, mesh_volume_ml
+from cardiolearn.surfaces import Mesh, mask_mesh, mesh_volume_ml
+
+Draw = Callable[[int], Volumes]
 
 
 def test_the_true_motion_is_that_of_the_heart() -> None:
@@ -71,3 +79,31 @@ def test_meshes_keep_their_faces() -> None:
     motion = tracking.TrueMotion.of(0, "test", 0)
     for name, mesh in motion.before.items():
         assert isinstance(mesh, Mesh) and motion.after[name].shape == mesh.vertices.shape
+
+
+def test_who_is_tracked_on_thin_slices_is_its_own_yardstick(spheres: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    volumes = spheres(1)
+    ball = volumes.label[0] > 0
+    affine = np.diag([*SPACING, 1.0])
+    before, after = (mask_mesh(Image(ball[phase], affine)) for phase in (0, 1))
+    nearest = torch.cdist(before.vertices, after.vertices).argmin(1)
+    motion = tracking.TrueMotion(affine, {"lv_endocardium": before}, {"lv_endocardium": after.vertices[nearest]})
+    monkeypatch.setattr(tracking.TrueMotion, "of", lambda *arguments: motion)
+    table = tracking.track_all(volumes, {"linear": "linear"}, seed=0).set_index("who")
+    assert table.loc["high_resolution", "to_high_resolution"] == 0.0
+    still = float((before.vertices - after.vertices[nearest]).norm(dim=1).mean())
+    assert still > 4.0
+    assert table["surface_to_truth"].max() < 0.4 * still  # the shrinking ball was followed
+    assert table.loc["linear", "to_high_resolution"] < 0.3 * still and list(table["subject"]) == ["00000"] * 2
+
+
+@pytest.mark.slow
+def test_a_film_begins_at_the_truth_and_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "_FILM", (50, 64, 64))
+    found, true = tracking.film(0, (0.0, 0.5), "linear", seed=0)
+    assert len(found) == len(true) == 2
+    for name in tracking.SURFACES:
+        assert torch.equal(found[0][name].vertices, true[0][name].vertices)
+        moved = (true[1][name].vertices - true[0][name].vertices).norm(dim=1).mean()
+        left = (true[1][name].vertices - found[1][name].vertices).norm(dim=1).mean()
+        assert left < 0.8 * moved

@@ -17,18 +17,16 @@ from cardiolearn.phantom.landmarks import Surface, to_patient, ventricle_mesh
 from cardiolearn.phantom.mri import UNSEEN_VENDOR
 from cardiolearn.phantom.scene import Scene
 from cardiolearn.phantom.stacks import clinical_stack
-from cardiolearn.phantom.subject import Cohort, Group, sample_subject
+from cardiolearn.phantom.subject import Cohort, sample_subject
 from cardiolearn.phantom.volumes import Volumes, quiet
 from cardiolearn.registration.bsplines import FreeForm
-from cardiolearn.registration.ffd import Settings, register
+from cardiolearn.registration.ffd import register
 from cardiolearn.registration.meshes import carry, mesh_distance
 from cardiolearn.restoration import Method, TestScan
 from cardiolearn.surfaces import Mesh
 from cardiolearn.thin_slices import Order, restore, scaling, upsample
 
 SURFACES: tuple[Surface, ...] = ("lv_endocardium", "lv_epicardium")
-#: Chosen on thin-slice scans of training subjects, against their true motion.
-SETTINGS = Settings(knot=10.0, levels=3, iterations=30)
 Beat = list[dict[str, Mesh]]
 _FILM = (50, 88, 88)  # voxels of a film, (Z, Y, X): the ventricles and little else
 _COARSE = (20, 36)  # rings and vertices a ring of a mesh that is looked at
@@ -45,9 +43,9 @@ class TrueMotion:
     after: Mapping[str, Tensor]
 
     @classmethod
-    def of(cls, index: int, cohort: Cohort = "test", seed: int = 0, group: Group | None = None) -> TrueMotion:
+    def of(cls, index: int, cohort: Cohort, seed: int) -> TrueMotion:
         r"""Of subject `index` of a cohort, as `draw_volumes` draws it."""
-        scene = Scene(sample_subject(index, cohort=cohort, seed=seed, group=group))
+        scene = Scene(sample_subject(index, cohort=cohort, seed=seed))
         after = {name: mesh.vertices for name, mesh in _surfaces(scene, 1.0).items()}
         return cls(high_resolution_affine(scene), _surfaces(scene, 0.0), after)
 
@@ -68,7 +66,7 @@ def follow(images: Tensor, affine: Any, heart: Tensor, start: FreeForm | None = 
     moved[:3, 3] = (whole.affine @ origin)[:3]
     low, width = scaling(images[0])
     fixed, moving = ((image[piece] - low) / width for image in images)
-    return register(fixed, moving, whole.spacing[::-1], SETTINGS, start=start), Image(fixed, moved)
+    return register(fixed, moving, whole.spacing[::-1], start=start), Image(fixed, moved)
 
 
 def tracked(motion: TrueMotion, images: Tensor, heart: Tensor) -> dict[str, Tensor]:

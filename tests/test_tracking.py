@@ -96,15 +96,3 @@ def test_who_is_tracked_on_thin_slices_is_its_own_yardstick(spheres: Draw, monke
     assert still > 4.0
     assert table["surface_to_truth"].max() < 0.4 * still  # the shrinking ball was followed
     assert table.loc["linear", "to_high_resolution"] < 0.3 * still and list(table["subject"]) == ["00000"] * 2
-
-
-@pytest.mark.slow
-def test_a_film_begins_at_the_truth_and_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "_FILM", (50, 64, 64))
-    found, true = tracking.film(0, (0.0, 0.5), "linear", seed=0)
-    assert len(found) == len(true) == 2
-    for name in tracking.SURFACES:
-        assert torch.equal(found[0][name].vertices, true[0][name].vertices)
-        moved = (true[1][name].vertices - true[0][name].vertices).norm(dim=1).mean()
-        left = (true[1][name].vertices - found[1][name].vertices).norm(dim=1).mean()
-        assert left < 0.8 * moved

@@ -54,6 +54,24 @@ def test_inputs_and_targets_show_the_same_piece_at_one_scale(spheres: Draw, view
         assert (signal - truth)[there > 0].abs().mean() < 0.15 * restoration.SPAN
 
 
+@pytest.mark.parametrize(("size", "rows", "columns"), [(16, (2, 22), (60, 78)), (60, (2, 2), (40, 40))])
+def test_patches_lie_on_the_heart_and_its_border(size: int, rows: tuple[int, int], columns: tuple[int, int]) -> None:
+    heart = torch.zeros(5, 90, 100, dtype=torch.bool)
+    heart[2, 10:30, 68:86] = True
+    g = torch.Generator().manual_seed(0)
+    corners = torch.tensor([[p.start for p in restoration._on_the_heart(heart, size, g)] for _ in range(400)])
+    lowest, highest = corners.amin(0).tolist(), corners.amax(0).tolist()
+    assert (lowest[0], highest[0]) == rows and (lowest[1], highest[1]) == columns
+
+
+def test_held_breaths_leave_every_slice_where_it_lies(spheres: Draw) -> None:
+    still = restoration.TestScan.of(spheres(1), 0, seed=3, breath_hold=0.0)
+    moved = restoration.TestScan.of(spheres(1), 0, seed=3)
+    rows = {name: restoration.scores(scan, {"linear": "linear"}) for name, scan in (("still", still), ("moved", moved))}
+    assert all(a["psnr"] > b["psnr"] for a, b in zip(rows["still"], rows["moved"], strict=True))
+    assert torch.equal(still.volume, moved.volume)
+
+
 def test_only_the_first_subjects_are_learnt_from_and_the_others_are_held_out(spheres: Draw) -> None:
     volumes = spheres(3)
     volumes.image[2] += 1000

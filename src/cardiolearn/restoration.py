@@ -21,6 +21,7 @@ from cardiolearn.thin_slices import SPAN, Order, network_input, restore, scaling
 
 THICKNESS = (8.0, 10.0)  # mm, of the slices that are learnt from; tests have the latter
 _NOISE = (0.01, 0.03)  # of the stacks that are learnt from, as a share of the brightest signal
+BREATH_HOLD = 1.0  # mm, standard deviation of a slice's shift along either axis
 _MARGIN = 8  # thin-slice pixels around the heart where pictures are compared: 10 mm
 _VIEW_CHANNELS = (10, 10)  # signal and presence in five thin slices, of either long-axis view
 
@@ -31,8 +32,9 @@ Method = Order | nn.Module
 class Pairs:
     r"""What a network learns from: stacks made anew of the first `n` subjects of `volumes`, and their thin slices.
 
-    A batch holds `batch` patches of `size` x `size` pixels of all slices; with `views` the long-axis pictures come as
-    further channels.
+    A batch holds `batch` patches of `size` x `size` pixels of all slices, each somewhere on the heart; with `views` the
+    long-axis pictures come as further channels. The slices of a stack are shifted by up to `breath_hold` mm (standard
+    deviation; each stack has its own).
     """
 
     volumes: Volumes = field(repr=False)
@@ -40,6 +42,7 @@ class Pairs:
     views: bool = False
     size: int = 40
     batch: int = 2
+    breath_hold: float = BREATH_HOLD
 
     def __call__(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         r"""Inputs `(batch, C, Z, size, size)` and thin slices `(batch, 1, 5 Z, size, size)`; what `training.train`
@@ -50,13 +53,13 @@ class Pairs:
     def _pair(self, g: torch.Generator) -> tuple[Tensor, Tensor]:
         subject, phase = (int(torch.randint(n, (1,), generator=g)) for n in (self.n, len(PHASES)))
         volume = self.volumes.image[subject, phase].float()
-        thickness, noise = (low + (high - low) * torch.rand(1, generator=g).item() for low, high in (THICKNESS, _NOISE))
-        stack = clinical_stack(volume, SPACING, g, thickness=thickness, noise=noise)
+        bounds = (THICKNESS, _NOISE, (0.0, self.breath_hold))
+        thickness, noise, shift = (low + (high - low) * torch.rand(1, generator=g).item() for low, high in bounds)
+        stack = clinical_stack(volume, SPACING, g, thickness=thickness, breath_hold=shift, noise=noise)
         views = seen_along(self.volumes, subject, phase, g)[None] if self.views else None
         low, width = scaling(stack)
         inputs, target = network_input(stack[None], views, low, width), (volume[None, None] - low) / width
-        corner = [int(torch.randint(n - self.size + 1, (1,), generator=g)) for n in volume.shape[1:]]
-        y, x = (slice(c, c + self.size) for c in corner)
+        y, x = _on_the_heart(self.volumes.label[subject, phase] > 0, self.size, g)
         flips = [axis for axis in (-2, -1) if torch.rand(1, generator=g).item() < 0.5]
         return inputs[..., y, x].flip(flips), target[..., y, x].flip(flips)
 
@@ -79,8 +82,21 @@ class Pairs:
     @cached_property
     def _held_out(self) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
         subjects = range(self.n, len(self.volumes))
-        tests = [TestScan.of(self.volumes, subject, seed=99) for subject in subjects]
+        tests = [TestScan.of(self.volumes, subject, seed=99, breath_hold=self.breath_hold) for subject in subjects]
         return [(t.stack[0], t.views[0], t.volume[0], t.mask[0]) for t in tests]
+
+
+def _on_the_heart(heart: Tensor, size: int, generator: torch.Generator) -> list[slice]:
+    # Rows and columns of a patch of `size` pixels whose middle lies where the heart and its border do.
+    patch = []
+    shadow = heart.any(0)
+    for across, n in ((1, shadow.shape[0]), (0, shadow.shape[1])):
+        there = torch.nonzero(shadow.any(across)).flatten()
+        low, high = int(there[0]) - _MARGIN, int(there[-1]) + _MARGIN + 1 - size
+        corner = low + int(torch.randint(max(high - low, 0) + 1, (1,), generator=generator))
+        corner = min(max(corner, 0), n - size)
+        patch.append(slice(corner, corner + size))
+    return patch
 
 
 def seen_along(volumes: Volumes, subject: int, phase: int, generator: torch.Generator) -> Tensor:
@@ -104,11 +120,12 @@ class TestScan:
     mask: Tensor
 
     @classmethod
-    def of(cls, volumes: Volumes, subject: int, seed: int) -> TestScan:
-        r"""Reproducible from the arguments; every method is given the same pictures."""
+    def of(cls, volumes: Volumes, subject: int, seed: int, breath_hold: float = BREATH_HOLD) -> TestScan:
+        r"""Reproducible from the arguments; every method is given the same pictures. With a `breath_hold` of 0 mm the
+        slices lie where they should, as in the paper's experiment."""
         g = torch.Generator().manual_seed(seed * 1_000_003 + subject)
         volume, labels = volumes.image[subject].float(), volumes.label[subject]
-        stack = clinical_stack(volume, SPACING, g)
+        stack = clinical_stack(volume, SPACING, g, breath_hold=breath_hold)
         views = torch.stack([seen_along(volumes, subject, phase, g) for phase in range(len(PHASES))])
         return cls(stack, views, volume, labels, around(labels > 0))
 

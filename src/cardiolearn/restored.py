@@ -17,7 +17,7 @@ from cardiolearn.metrics import psnr, ssim
 from cardiolearn.phantom.high_resolution import SPACING
 from cardiolearn.phantom.subject import Group, sample_subject
 from cardiolearn.phantom.volumes import Volumes, draw_volumes
-from cardiolearn.restoration import NETWORKS, Method, Pairs, TestScan, around, scores, takes_views
+from cardiolearn.restoration import BREATH_HOLD, NETWORKS, Method, Pairs, TestScan, around, scores, takes_views
 from cardiolearn.study import PHASES, Study
 from cardiolearn.tables import bias, indices
 from cardiolearn.thin_slices import SPAN, between, leave_out, scaling, super_resolve, upsample
@@ -26,11 +26,13 @@ from cardiolearn.training import train
 _FEWEST = 5  # slices of a scan of which every second can be left out
 
 
-def score_all(volumes: Volumes, methods: Mapping[str, Method], seed: int) -> pd.DataFrame:
-    r"""`scores` of every subject: columns `subject`, `who`, `phase`, `psnr`, `ssim`."""
+def score_all(
+    volumes: Volumes, methods: Mapping[str, Method], seed: int, breath_hold: float = BREATH_HOLD
+) -> pd.DataFrame:
+    r"""`scores` of every subject: `subject`, `who`, `phase`, `psnr`, `ssim`; `breath_hold` as for `TestScan`."""
     rows: list[dict[str, Any]] = []
     for i in tqdm(range(len(volumes)), desc="restoring", unit="subject"):
-        rows += [{"subject": f"{i:05d}", **row} for row in scores(TestScan.of(volumes, i, seed), methods)]
+        rows += [{"subject": f"{i:05d}", **row} for row in scores(TestScan.of(volumes, i, seed, breath_hold), methods)]
     return pd.DataFrame(rows)
 
 

@@ -13,10 +13,12 @@ from cardiolearn.phantom.acquisition import Scan, grid_points
 from cardiolearn.phantom.mri import TEXTURE, Vendor, magnitude, signal_table
 from cardiolearn.phantom.noise import Noise
 from cardiolearn.phantom.scene import Scene
+from cardiolearn.phantom.stacks import slice_profile
 
 SPACING = (1.25, 1.25, 2.0)  # mm, (x, y, z): the voxels of the lecture's 3D cohort
 SHAPE = (60, 112, 112)  # 120 x 140 x 140 mm, (Z, Y, X)
 _SAMPLES = ((-0.25, 0.25, -0.25), (0.25, -0.25, 0.25))  # voxels: where the signal of a voxel is sampled, (z, y, x)
+_PROFILE = 1.2  # voxels: the full width at half maximum of the point spread through the plane, that of a sinc
 
 
 def high_resolution_affine(scene: Scene, shape: Sequence[int] = SHAPE) -> np.ndarray:
@@ -45,12 +47,14 @@ def scan_high_resolution(
     table = torch.cat((signal_table(1, vendor, g)[0], TEXTURE[:, None]), 1)
     look, weight = int(torch.randint(2**31, (1,), generator=g)), torch.rand(1, generator=g).item()
     noise = Noise((scene.subject.seed * 7 + 6) % 2**62)
+    profile = slice_profile(2 * shape[0], 2, _PROFILE * SPACING[2], 0.5 * SPACING[2])
     frames, labels = [], []
     for t, a in enumerate(activations):
-        mixed = torch.zeros((*shape, 3))
-        for dz, dy, dx in _SAMPLES:
+        planes = torch.zeros((2 * shape[0], *shape[1:], 3))
+        for k, (dz, dy, dx) in enumerate(_SAMPLES):
             at = points + columns @ torch.tensor([dx, dy, dz])
-            mixed += F.embedding(scene.at(at, a).tissue.int(), table) / len(_SAMPLES)
+            planes[k::2] = F.embedding(scene.at(at, a).tissue.int(), table)
+        mixed = torch.tensordot(profile, planes, 1)
         rest = scene.at_rest(points, a)
         mottle = weight * noise.at(rest, 9.0) + (1.0 - weight) * noise.at(rest, 4.0, 5.0)
         same, grain = torch.Generator().manual_seed(look), torch.Generator().manual_seed(look + 1 + t)

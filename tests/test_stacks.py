@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from cardiolearn.errors import InputError
+from cardiolearn.phantom import high_resolution
 from cardiolearn.phantom.high_resolution import SPACING, scan_high_resolution
 from cardiolearn.phantom.landmarks import displacement
 from cardiolearn.phantom.mri import TRAINING_VENDORS
 from cardiolearn.phantom.scene import Scene
 from cardiolearn.phantom.stacks import clinical_stack, shift_slices, slice_profile
 from cardiolearn.phantom.subject import sample_subject
+from cardiolearn.phantom.volumes import quiet
 
 
 def test_a_slice_profile_is_a_gaussian_of_its_width() -> None:
@@ -95,3 +97,16 @@ def test_thin_slices_show_the_heart_and_repeat() -> None:
     assert {1, 2, 3} <= set(labels.unique().tolist())
     assert (labels[0] == 1).sum() > 1.3 * (labels[1] == 1).sum()  # it empties
     assert (scan.image.data[0][labels[0] == 1].median() > 1.2 * scan.image.data[0][labels[0] == 2].median()).item()
+
+
+def test_thin_slices_are_as_sharp_through_the_plane_as_their_point_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, shape = Scene(sample_subject(0, cohort="train", seed=0)), (24, 48, 48)
+    images = {}
+    for width in (0.6, 1.2, 2.4):
+        monkeypatch.setattr(high_resolution, "_PROFILE", width)
+        scan = scan_high_resolution(scene, quiet(TRAINING_VENDORS[0]), (0.0,), seed=1, shape=shape)
+        images[width] = scan.image.data[0].float()
+    jumps = [images[width].diff(dim=0).diff(dim=0).square().mean() for width in images]
+    assert jumps[0] > 1.2 * jumps[1] > 1.44 * jumps[2]
+    across = [images[width].diff(dim=1).square().mean() for width in images]
+    assert across[2] > 0.6 * across[0]  # within the plane it stays

@@ -14,14 +14,13 @@ from cardiolearn.metrics import psnr, ssim
 from cardiolearn.networks.superresolution import SLIM, Deconvolution, Interpolated
 from cardiolearn.phantom.crossing import look
 from cardiolearn.phantom.high_resolution import SPACING
-from cardiolearn.phantom.stacks import clinical_stack
+from cardiolearn.phantom.stacks import BREATH_HOLD, clinical_stack
 from cardiolearn.phantom.volumes import Volumes
 from cardiolearn.study import PHASES
 from cardiolearn.thin_slices import SPAN, Order, network_input, restore, scaling, upsample
 
 THICKNESS = (8.0, 10.0)  # mm, of the slices that are learnt from; tests have the latter
 _NOISE = (0.01, 0.03)  # of the stacks that are learnt from, as a share of the brightest signal
-BREATH_HOLD = 1.0  # mm, standard deviation of a slice's shift along either axis
 _MARGIN = 8  # thin-slice pixels around the heart where pictures are compared: 10 mm
 _VIEW_CHANNELS = (10, 10)  # signal and presence in five thin slices, of either long-axis view
 
@@ -87,14 +86,13 @@ class Pairs:
 
 
 def _on_the_heart(heart: Tensor, size: int, generator: torch.Generator) -> list[slice]:
-    # Rows and columns of a patch of `size` pixels whose middle lies where the heart and its border do.
+    # Rows and columns of a patch of `size` pixels: within the heart and its border, or around them where it is larger.
     patch = []
     shadow = heart.any(0)
     for across, n in ((1, shadow.shape[0]), (0, shadow.shape[1])):
         there = torch.nonzero(shadow.any(across)).flatten()
-        low, high = int(there[0]) - _MARGIN, int(there[-1]) + _MARGIN + 1 - size
-        corner = low + int(torch.randint(max(high - low, 0) + 1, (1,), generator=generator))
-        corner = min(max(corner, 0), n - size)
+        low, high = sorted((int(there[0]) - _MARGIN, int(there[-1]) + _MARGIN + 1 - size))
+        corner = min(max(int(torch.randint(low, high + 1, (1,), generator=generator)), 0), n - size)
         patch.append(slice(corner, corner + size))
     return patch
 

@@ -15,9 +15,10 @@ from tqdm import tqdm
 from cardiolearn.image import Image
 from cardiolearn.metrics import psnr, ssim
 from cardiolearn.phantom.high_resolution import SPACING
+from cardiolearn.phantom.stacks import BREATH_HOLD
 from cardiolearn.phantom.subject import Group, sample_subject
 from cardiolearn.phantom.volumes import Volumes, draw_volumes
-from cardiolearn.restoration import BREATH_HOLD, NETWORKS, Method, Pairs, TestScan, around, scores, takes_views
+from cardiolearn.restoration import NETWORKS, Method, Pairs, TestScan, around, scores, takes_views
 from cardiolearn.study import PHASES, Study
 from cardiolearn.tables import bias, indices
 from cardiolearn.thin_slices import SPAN, between, leave_out, scaling, super_resolve, upsample

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cardiolearn.phantom.long_axis import THICKNESS, Plane
+from cardiolearn.phantom.stacks import BREATH_HOLD
 
 _PROFILE = (-1.0 / 3.0, 0.0, 1.0 / 3.0)  # of the thickness: where through the slice its signal is sampled
 _REACH = 1.0  # mm: voxels nearer than this to the plane show it
@@ -40,7 +41,7 @@ def crossing(plane: Plane, affine: np.ndarray) -> Crossing:
 
 def look(
     volume: Tensor, spacing: Sequence[float], where: Crossing, generator: torch.Generator, *,
-    breath_hold: float = 1.0, noise: float = 0.02,
+    breath_hold: float = BREATH_HOLD, noise: float = 0.02,
 ) -> Tensor:  # fmt: skip
     r"""The long-axis picture `where` takes of `volume` `(Z, Y, X)`, on the volume's grid: `(2, Z, Y, X)`.
 

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from cardiolearn.errors import InputError
 
+BREATH_HOLD = 1.0  # mm, standard deviation of the shift of a slice along either axis of its plane
+
 
 def slice_profile(n_thin: int, factor: int, thickness: float, thin: float) -> Tensor:
     r"""What each thick slice takes of each thin one: `(n_thin // factor, n_thin)`, rows sum to 1.
@@ -48,7 +50,7 @@ def shift_slices(stack: Tensor, shifts: Tensor, pixel: tuple[float, float]) -> T
 
 def clinical_stack(
     volume: Tensor, spacing: Sequence[float], generator: torch.Generator, *,
-    thickness: float = 10.0, factor: int = 5, breath_hold: float = 1.0, noise: float = 0.02,
+    thickness: float = 10.0, factor: int = 5, breath_hold: float = BREATH_HOLD, noise: float = 0.02,
 ) -> Tensor:  # fmt: skip
     r"""A stack of thick slices `(Z // factor, Y, X)` of a volume of thin ones `(Z, Y, X)`; frames `(T, Z, Y, X)` alike.
 

@@ -25,6 +25,7 @@ from cardiolearn.thin_slices import SPAN, between, leave_out, scaling, super_res
 from cardiolearn.training import train
 
 _FEWEST = 5  # slices of a scan of which every second can be left out
+_PATCH = 32  # pixels of the patches of short trainings
 
 
 def score_all(
@@ -111,7 +112,7 @@ class Variant:
         r"""A row for each test subject: its `group`, PSNR (dB) and SSIM, means over both phases."""
         learnt, tests = self.draw(folder, cohort_seed)
         network = NETWORKS[self.network](seed)
-        pairs = Pairs(learnt, len(learnt), views=takes_views(network))
+        pairs = Pairs(learnt, len(learnt), views=takes_views(network), size=_PATCH)
         train(network, pairs, pairs.loss, steps=steps, seed=seed, device=device, learning_rate=2e-3, schedule="cosine")
         table = score_all(tests, {self.network: network}, cohort_seed)
         means = table.groupby("subject")[["psnr", "ssim"]].mean().round(5)

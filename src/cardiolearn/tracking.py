@@ -2,7 +2,7 @@ r"""A heart followed from end-diastole to end-systole on pictures of it, and how
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +12,24 @@ from torch import Tensor
 from tqdm import tqdm
 
 from cardiolearn.image import Image
-from cardiolearn.phantom.high_resolution import high_resolution_affine
+from cardiolearn.phantom.high_resolution import SPACING, high_resolution_affine, scan_high_resolution
 from cardiolearn.phantom.landmarks import Surface, to_patient, ventricle_mesh
+from cardiolearn.phantom.mri import UNSEEN_VENDOR
 from cardiolearn.phantom.scene import Scene
+from cardiolearn.phantom.stacks import clinical_stack
 from cardiolearn.phantom.subject import Cohort, sample_subject
-from cardiolearn.phantom.volumes import Volumes
+from cardiolearn.phantom.volumes import Volumes, quiet
 from cardiolearn.registration.bsplines import FreeForm
 from cardiolearn.registration.ffd import register
 from cardiolearn.registration.meshes import carry, mesh_distance
 from cardiolearn.restoration import Method, TestScan
 from cardiolearn.surfaces import Mesh
-from cardiolearn.thin_slices import scaling
+from cardiolearn.thin_slices import restore, scaling, upsample
 
+Beat = dict[str, Mesh]  # the surfaces at one moment
 SURFACES: tuple[Surface, ...] = ("lv_endocardium", "lv_epicardium")
 _MARGIN = 12.0  # mm around the ventricles that registration looks at
+_COARSE = (16, 32)  # rings and vertices a ring of surfaces that are only looked at
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,14 @@ class TrueMotion:
         return cls(high_resolution_affine(scene), _surfaces(scene, 0.0), after)
 
 
-def follow(images: Tensor, affine: Any, heart: Tensor) -> tuple[FreeForm, Image]:
+def follow(images: Tensor, affine: Any, heart: Tensor, start: FreeForm | None = None) -> tuple[FreeForm, Image]:
     r"""The deformation from the first to the second of two pictures `(2, Z, Y, X)`, and the piece of the first it holds
     for.
 
     Args:
         affine: of the pictures, 4x4 mm.
         heart: `(Z, Y, X)`, true where the heart lies in the first: only that piece and some margin is looked at.
+        start: what was found for an earlier frame, to begin from.
     """
     whole = Image(images[0], affine)
     piece = _box(heart, whole.spacing)
@@ -60,7 +65,7 @@ def follow(images: Tensor, affine: Any, heart: Tensor) -> tuple[FreeForm, Image]
     moved[:3, 3] = (whole.affine @ origin)[:3]
     low, width = scaling(images[0])
     fixed, moving = ((image[piece] - low) / width for image in images)
-    return register(fixed, moving, whole.spacing[::-1]), Image(fixed, moved)
+    return register(fixed, moving, whole.spacing[::-1], start=start), Image(fixed, moved)
 
 
 def tracked(motion: TrueMotion, images: Tensor, heart: Tensor) -> dict[str, Tensor]:
@@ -102,10 +107,31 @@ def track_all(volumes: Volumes, methods: Mapping[str, Method], seed: int) -> pd.
     return pd.DataFrame(rows)
 
 
-def _surfaces(scene: Scene, activation: float) -> dict[str, Mesh]:
-    found: dict[str, Mesh] = {}
+def film(index: int, activations: Sequence[float], method: Method, seed: int) -> tuple[list[Beat], list[Beat]]:
+    r"""The LV's surfaces of subject `index` of the test cohort over a heart beat, a mesh for each surface and frame, mm
+    (RAS+): tracked on what `method` restores of its short-axis stacks, and where they truly are.
+
+    Args:
+        activations: of the frames, of which the first is end-diastole.
+        method: an order of `upsample`, or a network of one view.
+    """
+    scene = Scene(sample_subject(index, cohort="test", seed=seed))
+    scan = scan_high_resolution(scene, quiet(UNSEEN_VENDOR), activations, seed=seed)
+    stacks = clinical_stack(scan.image.data, SPACING, torch.Generator().manual_seed(seed))
+    pictures = [upsample(s, method) if isinstance(method, str) else restore(s, method) for s in stacks]
+    heart = (scan.labels.data[0] > 0) & (scan.labels.data[0] <= 3)
+    true = [_surfaces(scene, a, _COARSE) for a in activations]
+    found, field = [true[0]], None
+    for picture in pictures[1:]:
+        field, piece = follow(torch.stack((pictures[0], picture)), scan.image.affine, heart, start=field)
+        found.append({name: Mesh(carry(mesh.vertices, field, piece), mesh.faces) for name, mesh in true[0].items()})
+    return found, true
+
+
+def _surfaces(scene: Scene, activation: float, rings: tuple[int, int] = (48, 96)) -> Beat:
+    found: Beat = {}
     for surface in SURFACES:
-        vertices, faces = ventricle_mesh(scene.heart, surface, activation)
+        vertices, faces = ventricle_mesh(scene.heart, surface, activation, *rings)
         found[surface] = Mesh(to_patient(scene, vertices).double(), faces)
     return found
 

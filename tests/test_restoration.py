@@ -48,7 +48,7 @@ def test_inputs_and_targets_show_the_same_piece_at_one_scale(spheres: Draw, view
     if views:
         folded = inputs[:, 1:].reshape(3, 2, 2, 5, 6, 24, 24)  # view, signal or presence, thin slice of the thick one
         signal, there = folded[:, :, 0], folded[:, :, 1]
-        assert set(there.unique().tolist()) <= {0.0, restoration.SPAN}
+        assert set(there.unique().tolist()) <= {0.0, 1.0}
         assert (signal[there == 0] == 0).all() and signal[there > 0].std() > 1
         truth = target.reshape(3, 1, 6, 5, 24, 24).transpose(2, 3).expand_as(signal)
         assert (signal - truth)[there > 0].abs().mean() < 0.15 * restoration.SPAN

@@ -56,8 +56,8 @@ class Pairs:
         thickness, noise, shift = (low + (high - low) * torch.rand(1, generator=g).item() for low, high in bounds)
         stack = clinical_stack(volume, SPACING, g, thickness=thickness, breath_hold=shift, noise=noise)
         views = seen_along(self.volumes, subject, phase, g)[None] if self.views else None
-        low, width = scaling(stack)
-        inputs, target = network_input(stack[None], views, low, width), (volume[None, None] - low) / width
+        middle, width = scaling(stack)
+        inputs, target = network_input(stack[None], views, middle, width), (volume[None, None] - middle) / width
         y, x = _on_the_heart(self.volumes.label[subject, phase] > 0, self.size, g)
         flips = [axis for axis in (-2, -1) if torch.rand(1, generator=g).item() < 0.5]
         return inputs[..., y, x].flip(flips), target[..., y, x].flip(flips)

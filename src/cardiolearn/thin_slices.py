@@ -16,9 +16,9 @@ from cardiolearn.networks.superresolution import FACTOR, fold, interpolate
 
 Order = Literal["nearest", "linear", "spline"]
 RATIO = 8.0  # slice distance over pixel size of what the networks learn from: 10 mm over 1.25 mm
-#: Intensities from the 1st to the 99th percentile are scaled to this span: errors of a tenth of it are where the
-#: smooth-L1 loss turns from squares to absolute values.
-SPAN = 10.0
+#: Intensities from the 1st to the 99th percentile are scaled to this span, about unit variance: errors of a quarter of it
+#: are where the smooth-L1 loss turns from squares to absolute values.
+SPAN = 4.0
 _REACH = 1.0  # mm: voxels nearer than this to a long-axis picture show it
 
 
@@ -55,9 +55,10 @@ def upsample(stack: Tensor, order: Order) -> Tensor:
 
 
 def scaling(stack: Tensor) -> tuple[float, float]:
-    r"""`(low, width)` with which `(stack - low) / width` runs from 0 to `SPAN` between the 1st and 99th percentile."""
+    r"""`(middle, width)` with which `(stack - middle) / width` has a mean of 0 and spans `SPAN` between its 1st and 99th
+    percentile. Inputs that are all positive make a network's first steps too long."""
     low, high = (float(p) for p in np.percentile(stack.detach().cpu().numpy(), (1, 99)))
-    return low, max(high - low, 1e-6) / SPAN
+    return float(stack.float().mean()), max(high - low, 1e-6) / SPAN
 
 
 @torch.no_grad()
@@ -69,19 +70,20 @@ def restore(stack: Tensor, network: nn.Module, views: Tensor | None = None) -> T
         views: other views on the thin slices' grid, `(C, 5 Z, Y, X)`, signal and presence in turn.
     """
     _check(stack)
-    low, width = scaling(stack)
+    middle, width = scaling(stack)
     device = next(network.parameters()).device
-    inputs = network_input(stack[None], None if views is None else views[None], low, width).to(device)
+    inputs = network_input(stack[None], None if views is None else views[None], middle, width).to(device)
     thin: Tensor = network(inputs)[0, 0].cpu()
-    return thin * width + low
+    return thin * width + middle
 
 
-def network_input(stack: Tensor, views: Tensor | None, low: float, width: float) -> Tensor:
+def network_input(stack: Tensor, views: Tensor | None, middle: float, width: float) -> Tensor:
     r"""`(N, 1 + 5 C, Z, Y, X)` of stacks `(N, Z, Y, X)` and their `views` `(N, C, 5 Z, Y, X)`, scaled alike."""
-    scaled = (stack[:, None] - low) / width
+    scaled = (stack[:, None] - middle) / width
     if views is None:
         return scaled
-    signal, there = (views[:, 0::2] - low) / width * views[:, 1::2], views[:, 1::2] * SPAN
+    there = views[:, 1::2]
+    signal = (views[:, 0::2] - middle) / width * there
     return torch.cat((scaled, fold(torch.stack((signal, there), 2).flatten(1, 2))), 1)
 
 

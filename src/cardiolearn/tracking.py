@@ -63,8 +63,8 @@ def follow(images: Tensor, affine: Any, heart: Tensor, start: FreeForm | None = 
     origin = torch.tensor([s.start for s in reversed(piece)] + [1], dtype=torch.float64).numpy()
     moved = whole.affine.copy()
     moved[:3, 3] = (whole.affine @ origin)[:3]
-    low, width = scaling(images[0])
-    fixed, moving = ((image[piece] - low) / width for image in images)
+    middle, width = scaling(images[0])
+    fixed, moving = ((image[piece] - middle) / width for image in images)
     return register(fixed, moving, whole.spacing[::-1], start=start), Image(fixed, moved)
 
 

@@ -125,6 +125,19 @@ class FreeForm:
         count, knot = self.coefficients.shape[1 + axis], self.knots[axis]
         return [spline_matrix(places, knot, count, derivative) for derivative in range(3)]
 
+    def squeeze(self, least: float) -> Tensor:
+        r"""Mean of the squares of what the Jacobian's determinant lacks of `least`, at two points for each control
+        point along every axis: a penalty that keeps space from folding."""
+        places = [
+            (torch.arange(2 * (n - 3), device=self.coefficients.device, dtype=self.coefficients.dtype) + 0.5) * k / 2
+            for n, k in zip(self.coefficients.shape[1:], self.knots, strict=True)
+        ]
+        d = len(places)
+        columns = [self.on_grid(self.matrices(places, [int(i == axis) for i in range(d)])) for axis in range(d)]
+        gradient = torch.stack(columns, -1).movedim(0, -2)
+        determinant = torch.linalg.det(torch.eye(d, device=gradient.device) + gradient)
+        return torch.relu(least - determinant).square().mean()
+
     def refined(self) -> FreeForm:
         r"""The same field on twice as many control points: splines are sums of finer splines."""
         field = self.coefficients

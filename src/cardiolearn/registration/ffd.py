@@ -19,6 +19,7 @@ from cardiolearn.registration.bsplines import FreeForm
 from cardiolearn.registration.similarity import Unlikeness, mean_squares
 
 _LEAST = 8  # voxels along an axis below which it is not made coarser
+_LEAST_SHARE = 1.0 / 3.0  # of its volume that space may keep unpunished
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Settings:
         levels: of images and control points.
         iterations: at each level.
         bending: weight of the bending energy, mm^2.
+        squeeze: weight of the penalty on places where space shrinks below a third of itself or folds.
         step: of the optimiser, as a share of the level's smallest voxel size.
     """
 
@@ -39,6 +41,7 @@ class Settings:
     levels: int = 3
     iterations: int = 30
     bending: float = 1.0
+    squeeze: float = 30.0
     step: float = 0.35
 
 
@@ -105,7 +108,8 @@ def _descend(field: FreeForm, level: _Level, settings: Settings) -> FreeForm:
         now = FreeForm(coefficients, field.knots)
         moved = [p + u for p, u in zip(places, now.on_grid(matrices), strict=True)]
         warped = _sample(level.moving, moved, level.spacing, level.start)
-        loss = settings.unlike(level.fixed, warped, level.weight) + settings.bending * now.bending()
+        smooth = settings.bending * now.bending() + settings.squeeze * now.squeeze(_LEAST_SHARE)
+        loss = settings.unlike(level.fixed, warped, level.weight) + smooth
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()

@@ -47,7 +47,7 @@ def measure_all(
     measured on the thin slices themselves.
 
     Args:
-        outline: labels of a volume of thin slices.
+        outline: labels of thin slices at both phases `(2, Z, Y, X)`, a film of two frames.
     """
     affine = np.diag([*SPACING, 1.0])
     truth: dict[tuple[str, str], Image] = {}
@@ -55,10 +55,10 @@ def measure_all(
     for i in tqdm(range(len(volumes)), desc="measuring", unit="subject"):
         scan = TestScan.of(volumes, i, seed)
         pictures = {who: scan.restored(method) for who, method in methods.items()} | {"high_resolution": scan.volume}
-        for p, phase in enumerate(PHASES):
-            truth[f"{i:05d}", phase] = Image(scan.labels[p], affine)
-            for who, both in pictures.items():
-                found[who][f"{i:05d}", phase] = outline(Image(both[p], affine))
+        for who, both in pictures.items():
+            labels = outline(Image(both, affine))
+            found[who] |= {(f"{i:05d}", phase): labels.frame(p) for p, phase in enumerate(PHASES)}
+        truth |= {(f"{i:05d}", phase): Image(scan.labels[p], affine) for p, phase in enumerate(PHASES)}
     real = indices(truth)
     parts = [bias(indices(labels), real).reset_index().assign(who=who) for who, labels in found.items()]
     return pd.concat(parts, ignore_index=True)
@@ -97,8 +97,8 @@ class Variant:
     """
 
     network: str = "deconvolution"
-    subjects: int = 64
-    tests: int = 24
+    subjects: int = 32
+    tests: int = 16
     group: Group | None = None
 
     def draw(self, folder: Path, cohort_seed: int) -> tuple[Volumes, Volumes]:

@@ -16,8 +16,8 @@ from cardiolearn.networks.superresolution import FACTOR, fold, interpolate
 
 Order = Literal["nearest", "linear", "spline"]
 RATIO = 8.0  # slice distance over pixel size of what the networks learn from: 10 mm over 1.25 mm
-#: Intensities from the 1st to the 99th percentile are scaled to this span, about unit variance: errors of a quarter of it
-#: are where the smooth-L1 loss turns from squares to absolute values.
+#: Intensities from the 1st to the 99th percentile are scaled to this span, about unit variance: errors of a quarter of
+#: it are where the smooth-L1 loss turns from squares to absolute values.
 SPAN = 4.0
 _REACH = 1.0  # mm: voxels nearer than this to a long-axis picture show it
 
@@ -55,8 +55,8 @@ def upsample(stack: Tensor, order: Order) -> Tensor:
 
 
 def scaling(stack: Tensor) -> tuple[float, float]:
-    r"""`(middle, width)` with which `(stack - middle) / width` has a mean of 0 and spans `SPAN` between its 1st and 99th
-    percentile. Inputs that are all positive make a network's first steps too long."""
+    r"""`(middle, width)` with which `(stack - middle) / width` has a mean of 0 and spans `SPAN` between its 1st and
+    99th percentile. Inputs that are all positive make a network's first steps too long."""
     low, high = (float(p) for p in np.percentile(stack.detach().cpu().numpy(), (1, 99)))
     return float(stack.float().mean()), max(high - low, 1e-6) / SPAN
 

@@ -97,6 +97,23 @@ def test_bending_of_a_parabola() -> None:
     assert mixed.bending().item() == pytest.approx(2 * 2 * 1.0, rel=1e-4)  # 2 (d2u / dz dx)^2 for each component
 
 
+@pytest.mark.parametrize("d", [2, 3])
+def test_a_squeeze_counts_what_the_volume_lacks(d: int) -> None:
+    field = FreeForm.identity((40.0,) * d, 10.0)
+    places = (torch.arange(field.coefficients.shape[1]) - 1.0) * 10.0
+    field.coefficients[0] = -0.9 * places.reshape(-1, *[1] * (d - 1))  # space keeps a tenth
+    assert field.squeeze(0.5).item() == pytest.approx(0.4**2, rel=1e-4)
+    assert field.squeeze(0.05).item() == 0.0
+
+
+def test_nothing_folds_where_unlike_pictures_pull() -> None:
+    places = grid_places(SHAPE, SPACING)
+    fixed, moving = (3.0 * Noise(seed).at(places, 9.0) for seed in (3, 8))
+    fields = [register(fixed, moving, SPACING, Settings(squeeze=weight)) for weight in (0.0, Settings().squeeze)]
+    folded = [float((field.jacobian(places) < 0.0).float().mean()) for field in fields]
+    assert folded[0] > 0.05 and folded[1] == 0.0
+
+
 @pytest.mark.parametrize(
     "unlike", [similarity.mean_squares, similarity.local_correlation, similarity.mutual_information]
 )

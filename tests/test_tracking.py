@@ -18,6 +18,7 @@ from cardiolearn.phantom.subject import sample_subject
 from cardiolearn.phantom.volumes import Volumes
 from cardiolearn.registration.bsplines import FreeForm, grid_places
 from cardiolearn.registration.ffd import warp
+from cardiolearn.registration.meshes import mesh_distance
 from cardiolearn.surfaces import Mesh, mask_mesh, mesh_volume_ml
 
 Draw = Callable[[int], Volumes]
@@ -96,3 +97,13 @@ def test_who_is_tracked_on_thin_slices_is_its_own_yardstick(spheres: Draw, monke
     assert still > 4.0
     assert table["surface_to_truth"].max() < 0.4 * still  # the shrinking ball was followed
     assert table.loc["linear", "to_high_resolution"] < 0.3 * still and list(table["subject"]) == ["00000"] * 2
+
+
+@pytest.mark.slow
+def test_a_beat_is_followed_from_frame_to_frame() -> None:
+    found, true = tracking.film(0, (0.0, 0.5, 1.0), "linear", 0)
+    assert len(found) == len(true) == 3 and found[0] is true[0]
+    for frame in (1, 2):
+        for name, mesh in true[frame].items():
+            still = mesh_distance(true[0][name], mesh)
+            assert mesh_distance(found[frame][name], mesh) < 0.6 * still

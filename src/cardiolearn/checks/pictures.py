@@ -26,17 +26,17 @@ thick_slice = Exercise(
     name="thick_slice",
     inputs=_column,
     reference=thick_slice_reference,
-    describe=lambda signal, thin, thickness: (
-        f"{len(signal)} thin slices {thin:.2f} mm apart and a thickness of {thickness:.2f} mm"
+    describe=lambda signal, step, thickness: (
+        f"{len(signal)} thin slices {step:.2f} mm apart and a thickness of {thickness:.2f} mm"
     ),
     steps=(
         "Each thin slice counts by a weight; the answer is sum(weight * signal) / sum(weight).",
-        "The weight falls with the distance from the middle slice: thin * (torch.arange(n) - (n - 1) / 2) mm.",
+        "The weight falls with the distance from the middle slice: step * (torch.arange(n) - (n - 1) / 2) mm.",
         "The Gaussian 2 ** -(2 * distance / thickness) ** 2 is 1 in the middle and 1/2 at half the thickness: its full "
         "width at half maximum is the thickness.",
     ),
-    answer="""def my_thick_slice(signal, thin, thickness):
-    distance = thin * (torch.arange(len(signal)) - (len(signal) - 1) / 2)
+    answer="""def my_thick_slice(signal, step, thickness):
+    distance = step * (torch.arange(len(signal)) - (len(signal) - 1) / 2)
     weight = 2 ** -((2 * distance / thickness) ** 2)
     return float((weight * signal).sum() / weight.sum())""",
 )

@@ -19,13 +19,12 @@ def closed() -> None:
 
 def test_planes_share_a_grey_scale_and_lie_in_mm() -> None:
     planes = {"one": np.arange(60.0).reshape(6, 10), "two": np.full((30, 10), 7.0)}
-    figure = pictures.side_by_side(planes, spacing=(1.5, 2.0), window=(0.0, 50.0))
+    figure = pictures.side_by_side(planes, spacing=(1.5, 2.0))
     images = [ax.images[0] for ax in figure.axes]
-    assert [image.get_clim() for image in images] == [(0.0, 50.0)] * 2
+    assert [image.get_clim() for image in images] == [tuple(np.percentile(planes["one"], (1, 99)))] * 2
     assert tuple(images[0].get_extent()) == (-0.75, 14.25, 11.0, -1.0)
     assert [ax.get_title() for ax in figure.axes] == ["one", "two"] and figure.axes[0].get_ylabel() == "y (mm)"
-    default = pictures.side_by_side(planes, spacing=(1.0, 1.0))
-    assert default.axes[1].images[0].get_clim() == tuple(np.percentile(planes["one"], (1, 99)))
+    assert pictures.side_by_side(planes, spacing=(1.0, 1.0), down="z").axes[0].get_ylabel() == "z (mm)"
     with pytest.raises(InputError, match="at least one plane"):
         pictures.side_by_side({}, spacing=(1.0, 1.0))
 
@@ -40,8 +39,11 @@ def test_errors_are_percent_of_the_range() -> None:
 def test_surfaces_are_drawn_to_scale() -> None:
     corners = torch.tensor([[0.0, 0, 0], [30, 0, 0], [0, 20, 0], [0, 0, 60]], dtype=torch.float64)
     mesh = Mesh(corners, torch.tensor([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]]))
-    figure = pictures.surfaces({"lv_endocardium": mesh, "lv_epicardium": mesh}, {"lv_endocardium": mesh}, title="now")
-    (ax,) = figure.axes
+    both, small = {"lv_endocardium": mesh, "lv_epicardium": mesh}, {"lv_endocardium": Mesh(0.5 * corners, mesh.faces)}
+    (ax,) = pictures.surfaces(both, {"lv_endocardium": mesh}, within=both, title="now").axes
     assert len(ax.collections) == 3 and ax.get_title() == "now"
     aspect = np.asarray(ax._box_aspect)
-    assert aspect / aspect[0] == pytest.approx([1, 2 / 3, 2])
+    assert aspect / aspect[0] == pytest.approx([1, 26 / 36, 66 / 36])  # with 3 mm of room on either side
+    assert ax.get_zlim() == (-3.0, 63.0)
+    (later,) = pictures.surfaces(small, small, within=both).axes
+    assert later.get_zlim() == (-3.0, 63.0)  # the heart shrinks, its picture does not

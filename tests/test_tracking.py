@@ -15,7 +15,7 @@ from cardiolearn.phantom.high_resolution import SPACING
 from cardiolearn.phantom.landmarks import landmarks, to_patient
 from cardiolearn.phantom.scene import Scene
 from cardiolearn.phantom.subject import sample_subject
-from cardiolearn.phantom.volumes import Volumes
+from cardiolearn.phantom.volumes import Volumes, draw_volume
 from cardiolearn.registration.bsplines import FreeForm, grid_places
 from cardiolearn.registration.ffd import warp
 from cardiolearn.registration.meshes import mesh_distance
@@ -107,3 +107,11 @@ def test_a_beat_is_followed_from_frame_to_frame() -> None:
         for name, mesh in true[frame].items():
             still = mesh_distance(true[0][name], mesh)
             assert mesh_distance(found[frame][name], mesh) < 0.6 * still
+
+
+@pytest.mark.slow
+def test_no_voxel_folds_between_end_diastole_and_end_systole() -> None:
+    drawn = draw_volume(0, "test")
+    heart = (drawn.label[0, 0] > 0) & (drawn.label[0, 0] <= 3)
+    field, piece = tracking.follow(drawn.image[0].float(), np.diag([*SPACING, 1.0]), heart)
+    assert field.jacobian(grid_places(piece.data.shape, piece.spacing[::-1])).min() > 0.0

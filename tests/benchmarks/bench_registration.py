@@ -30,6 +30,7 @@ SIZE = (64, 64, 64)
 STEPS = tuple(n * s / m for n, s, m in zip(SHAPE, SPACING[::-1], SIZE, strict=True))  # mm, (z, y, x)
 CHAMBERS = {1: "LV cavity", 2: "LV myocardium", 3: "RV cavity"}
 THREADS = 2
+SAMPLED = 0.1  # of the voxels, that SimpleITK's metric sees; with all of them it had not ended after 7 minutes
 
 
 def pair(subject: int) -> tuple[Tensor, Tensor]:
@@ -61,6 +62,8 @@ def theirs(fixed: Tensor, moving: Tensor, labels: Tensor) -> tuple[Tensor, float
     start = sitk.BSplineTransformInitializer(images[0], mesh, order=3)
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMeanSquares()
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(SAMPLED, seed=1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsLBFGSB(gradientConvergenceTolerance=1e-5, numberOfIterations=100)
     method.SetInitialTransform(start, inPlace=True)

@@ -5,8 +5,8 @@ r"""Free-form deformation beside SimpleITK's B-spline registration: time, and ho
 
 Both follow phantom hearts from end-diastole to end-systole on 64^3 voxels with control points 10 mm apart and mean
 squares, both on two threads. SimpleITK stops by its own rule (L-BFGS-B on three levels of the images, a tenth of
-the voxels, until gradient or mean squares settle or after 100 iterations), ours after 30 iterations a level. The verdict
-is the ratio of times.
+the voxels, until gradient or mean squares settle or after 100 iterations), ours after 30 iterations a level. The
+verdict is the ratio of times.
 """
 
 from __future__ import annotations

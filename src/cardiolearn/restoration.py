@@ -129,10 +129,10 @@ class TestScan:
 
     def restored(self, method: Method) -> Tensor:
         r"""Thin slices `(2, 5 Z, Y, X)` of both phases."""
-        return torch.stack([thin(*pair, method) for pair in zip(self.stack, self.views, strict=True)])
+        return torch.stack([thin(stack, method, views) for stack, views in zip(self.stack, self.views, strict=True)])
 
 
-def thin(stack: Tensor, views: Tensor, method: Method) -> Tensor:
+def thin(stack: Tensor, method: Method, views: Tensor | None = None) -> Tensor:
     r"""Thin slices `(5 Z, Y, X)` of a stack by an order of `upsample` or a network, which gets the views if it takes
     them."""
     if isinstance(method, str):

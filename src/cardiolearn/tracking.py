@@ -22,9 +22,9 @@ from cardiolearn.phantom.volumes import Volumes, quiet
 from cardiolearn.registration.bsplines import FreeForm
 from cardiolearn.registration.ffd import register
 from cardiolearn.registration.meshes import carry, mesh_distance
-from cardiolearn.restoration import Method, TestScan
+from cardiolearn.restoration import Method, TestScan, thin
 from cardiolearn.surfaces import Mesh
-from cardiolearn.thin_slices import restore, scaling, upsample
+from cardiolearn.thin_slices import scaling
 
 Beat = dict[str, Mesh]  # the surfaces at one moment
 SURFACES: tuple[Surface, ...] = ("lv_endocardium", "lv_epicardium")
@@ -100,7 +100,7 @@ def track_all(volumes: Volumes, methods: Mapping[str, Method], seed: int) -> pd.
     rows: list[dict[str, Any]] = []
     for i in tqdm(range(len(volumes)), desc="tracking", unit="subject"):
         motion, scan = TrueMotion.of(i, "test", seed), TestScan.of(volumes, i, seed)
-        heart = (scan.labels[0] > 0) & (scan.labels[0] <= 3)
+        heart = _ventricles(scan.labels[0])
         pictures = {who: scan.restored(method) for who, method in methods.items()} | {"high_resolution": scan.volume}
         found = {who: tracked(motion, both, heart) for who, both in pictures.items()}
         rows += [{"subject": f"{i:05d}", **row} for row in tracking_errors(motion, found)]
@@ -118,14 +118,17 @@ def film(index: int, activations: Sequence[float], method: Method, seed: int) ->
     scene = Scene(sample_subject(index, cohort="test", seed=seed))
     scan = scan_high_resolution(scene, quiet(UNSEEN_VENDOR), activations, seed=seed)
     stacks = clinical_stack(scan.image.data, SPACING, torch.Generator().manual_seed(seed))
-    pictures = [upsample(s, method) if isinstance(method, str) else restore(s, method) for s in stacks]
-    heart = (scan.labels.data[0] > 0) & (scan.labels.data[0] <= 3)
+    pictures, heart = [thin(stack, method) for stack in stacks], _ventricles(scan.labels.data[0])
     true = [_surfaces(scene, a, _COARSE) for a in activations]
     found, field = [true[0]], None
     for picture in pictures[1:]:
         field, piece = follow(torch.stack((pictures[0], picture)), scan.image.affine, heart, start=field)
         found.append({name: Mesh(carry(mesh.vertices, field, piece), mesh.faces) for name, mesh in true[0].items()})
     return found, true
+
+
+def _ventricles(labels: Tensor) -> Tensor:
+    return (labels > 0) & (labels <= 3)
 
 
 def _surfaces(scene: Scene, activation: float, rings: tuple[int, int] = (48, 96)) -> Beat:

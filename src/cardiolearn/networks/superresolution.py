@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from cardiolearn.networks import initialise
 
 FACTOR = 5
-_START = 0.05  # of He's weights in the last layer: training begins near linear interpolation, and not from noise
 # Filters before and after the upsampling: of the size on the slides' clock, and one for two CPU cores, which take three
 # times as long for a layer with 8 input channels as for one with 12.
 PAPER = ((64, 64), (32, 16, 8, 4))
@@ -44,6 +43,12 @@ def _convolutions(channels: int, filters: Sequence[int]) -> tuple[nn.Sequential,
     return nn.Sequential(*layers), channels
 
 
+def _begin_quietly(last: nn.Conv3d) -> None:
+    # A twentieth of He's weights: training begins near linear interpolation, and not from noise.
+    with torch.no_grad():
+        last.weight.mul_(0.05)
+
+
 class Interpolated(nn.Module):
     r"""Convolutions on the interpolated stack: `(N, 1, Z, Y, X)` to `(N, 1, 5 Z, Y, X)`.
 
@@ -62,8 +67,7 @@ class Interpolated(nn.Module):
         self.body, channels = _convolutions(1, filters)
         self.last = nn.Conv3d(channels, 1, 3, padding=1)
         initialise(self, seed)
-        with torch.no_grad():
-            self.last.weight.mul_(_START)
+        _begin_quietly(self.last)
 
     def forward(self, stack: Tensor) -> Tensor:
         smooth = interpolate(_checked(stack, 1))
@@ -103,7 +107,7 @@ class Deconvolution(nn.Module):
         initialise(self, seed)
         with torch.no_grad():  # He's variance counts all eleven slices of the kernel, each output meets two or three
             self.upsample.weight.mul_(FACTOR**0.5)
-            self.last.weight.mul_(_START)
+        _begin_quietly(self.last)
 
     def forward(self, stack: Tensor) -> Tensor:
         parts = _checked(stack, sum(self.inputs)).split(self.inputs, 1)

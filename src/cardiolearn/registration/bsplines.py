@@ -85,9 +85,7 @@ class FreeForm:
 
     def jacobian(self, points: Tensor) -> Tensor:
         r"""Determinant `(...)` of the Jacobian of `x -> x + u(x)` at `points` `(..., D)`; below 0 space is folded."""
-        d = points.shape[-1]
-        columns = [self._at_points(points, [int(i == axis) for i in range(d)]) for axis in range(d)]
-        return torch.linalg.det(torch.eye(d, device=points.device) + torch.stack(columns, -1))
+        return _determinant([self._at_points(points, along) for along in self._first_derivatives()])
 
     def _at_points(self, points: Tensor, derivatives: Sequence[int]) -> Tensor:
         if points.shape[-1] != len(self.knots):
@@ -107,11 +105,7 @@ class FreeForm:
         Source: Rueckert et al. 1999, eq. 6 (deviation: the integral as a sum over four points for each control point).
         """
         d, total = len(self.knots), self.coefficients.new_zeros(())
-        places = [
-            (torch.arange(4 * (n - 3), device=total.device, dtype=total.dtype) + 0.5) * k / 4
-            for n, k in zip(self.coefficients.shape[1:], self.knots, strict=True)
-        ]
-        gram = [[m.T @ m / len(p) for m in self._axis(i, p)] for i, p in enumerate(places)]
+        gram = [[m.T @ m / len(p) for m in self._axis(i, p)] for i, p in enumerate(self._samples(4))]
         for i in range(d):
             for j in range(i, d):
                 order = [int(a == i) + int(a == j) for a in range(d)]
@@ -128,15 +122,22 @@ class FreeForm:
     def squeeze(self, least: float) -> Tensor:
         r"""Mean of the squares of what the Jacobian's determinant lacks of `least`, at two points for each control
         point along every axis: a penalty that keeps space from folding."""
-        places = [
-            (torch.arange(2 * (n - 3), device=self.coefficients.device, dtype=self.coefficients.dtype) + 0.5) * k / 2
-            for n, k in zip(self.coefficients.shape[1:], self.knots, strict=True)
+        places = self._samples(2)
+        columns = [self.on_grid(self.matrices(places, along)).movedim(0, -1) for along in self._first_derivatives()]
+        return torch.relu(least - _determinant(columns)).square().mean()
+
+    def _first_derivatives(self) -> list[list[int]]:
+        # The order of the derivative along every axis, for each of the axes.
+        d = len(self.knots)
+        return [[int(i == axis) for i in range(d)] for axis in range(d)]
+
+    def _samples(self, density: int) -> list[Tensor]:
+        # Positions in mm along each axis, `density` to a control point, over the domain.
+        like = self.coefficients
+        return [
+            (torch.arange(density * (n - 3), device=like.device, dtype=like.dtype) + 0.5) * k / density
+            for n, k in zip(like.shape[1:], self.knots, strict=True)
         ]
-        d = len(places)
-        columns = [self.on_grid(self.matrices(places, [int(i == axis) for i in range(d)])) for axis in range(d)]
-        gradient = torch.stack(columns, -1).movedim(0, -2)
-        determinant = torch.linalg.det(torch.eye(d, device=gradient.device) + gradient)
-        return torch.relu(least - determinant).square().mean()
 
     def refined(self) -> FreeForm:
         r"""The same field on twice as many control points: splines are sums of finer splines."""
@@ -152,6 +153,12 @@ class FreeForm:
                 split[rows[inside], torch.arange(count, device=field.device)[inside]] = weight
             field = torch.tensordot(field, split, dims=([axis], [1])).movedim(-1, axis)
         return FreeForm(field, tuple(k / 2 for k in self.knots))
+
+
+def _determinant(columns: Sequence[Tensor]) -> Tensor:
+    # Of the Jacobian of `x -> x + u(x)`, from the derivatives `(..., D)` of `u` along each axis.
+    gradient = torch.stack(list(columns), -1)
+    return torch.linalg.det(torch.eye(len(columns), device=gradient.device) + gradient)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 r"""Free-form deformation: register two images from coarse to fine.
 
 Source: Rueckert et al., IEEE TMI 1999, 18(8):712-721 (deviations: Adam instead of steepest descent with a line search;
-similarities beside normalised mutual information). Plain tensors come in, so 2D and 3D, CPU and GPU are one code.
+similarities beside normalised mutual information; a penalty that keeps space from folding). Plain tensors come in, so
+2D and 3D, CPU and GPU are one code.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class TestScan:
     @classmethod
     def of(cls, volumes: Volumes, subject: int, seed: int, breath_hold: float = BREATH_HOLD) -> TestScan:
         r"""Reproducible from the arguments; every method is given the same pictures. With a `breath_hold` of 0 mm the
-        slices lie where they should, as in the paper's experiment."""
+        slices lie where they should."""
         g = torch.Generator().manual_seed(seed * 1_000_003 + subject)
         volume, labels = volumes.image[subject].float(), volumes.label[subject]
         stack = clinical_stack(volume, SPACING, g, breath_hold=breath_hold)

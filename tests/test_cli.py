@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from cardiolearn import __version__, cli, scans
+from cardiolearn import __version__, cli
 from cardiolearn.errors import InputError
 from cardiolearn.harness import run as harness
+from cardiolearn.methods.segmentation import command
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -24,10 +25,10 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    r"""Settings that `run` passed on; the run itself reports one problem for lesson "bad"."""
+    r"""Options that `run` passed on; the run itself reports one problem for lesson "bad"."""
     passed: list[Any] = []
 
-    def run_lessons(lessons: Any, given: harness.Settings) -> Any:
+    def run_lessons(lessons: Any, given: harness.RunOptions) -> Any:
         passed.extend((list(lessons), given))
         claims = {"toy": {"verdict": "shown", "evidence": "0.1"}}
         results = {"claims": claims, "notebooks": {"01": {"status": "failed" if "torn" in lessons else "ok"}}}
@@ -43,7 +44,7 @@ def test_run_passes_everything_on(settings: list[Any], monkeypatch: pytest.Monke
     more = ["--time-limit", "1.5", "--cluster", "tcp://h:1", "-p", "data_dir=.", "-p", "device=cpu"]
     assert call(monkeypatch, "run", "01", "02", *options, *more) == 0
     parameters = {"profile": "full", "seed": 3, "data_dir": str(tmp_path), "device": "cpu"}
-    expected = harness.Settings(parameters, 2, tmp_path, True, True, 90.0, "tcp://h:1")
+    expected = harness.RunOptions(parameters, 2, tmp_path, True, True, 90.0, "tcp://h:1")
     assert settings == [["01", "02"], expected]
 
 
@@ -74,7 +75,7 @@ def test_segment_prints_the_answer_and_refuses_in_one_line(
             raise InputError(f"{scan}: not an image,\n found text")
         return f"{scan.name} {out.name} {device} {view}"
 
-    monkeypatch.setattr(scans, "segment_file", segment_file)
+    monkeypatch.setattr(command, "segment_file", segment_file)
     assert call(monkeypatch, "segment", tmp_path / "a.nii", "--out", tmp_path / "b.nii", "--device", "cpu") == 0
     assert capsys.readouterr().out == "a.nii b.nii cpu sa\n"
     assert call(monkeypatch, "segment", tmp_path / "bad.nii", "--out", tmp_path / "b.nii") == 2
@@ -126,7 +127,7 @@ def test_version_and_help_come_from_a_fresh_process() -> None:
     version = subprocess.run([sys.executable, "-c", code, "version"], capture_output=True, text=True)
     assert (version.returncode, version.stdout) == (0, f"{__version__}\n")
     usage = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)
-    for command in ("run", "report", "learner", "segment", "check", "version"):
-        assert command in usage.stdout
+    for name in ("run", "report", "learner", "segment", "check", "version"):
+        assert name in usage.stdout
     wrong = subprocess.run([sys.executable, "-c", code, "rum"], capture_output=True, text=True)
     assert wrong.returncode == 2 and "Traceback" not in wrong.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cardiolearn.harness.run import Settings, run_lessons
+from cardiolearn.harness.run import RunOptions, run_lessons
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -19,7 +19,7 @@ def test_lesson_runs_and_agrees_with_the_recorded_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CARDIOLEARN_HOME", raising=False)
-    results, problems = run_lessons([name], Settings(home=ROOT, out=tmp_path / "run"))
+    results, problems = run_lessons([name], RunOptions(home=ROOT, out=tmp_path / "run"))
     assert problems == []
     row = results["notebooks"][name]
     assert row["status"] == "ok"

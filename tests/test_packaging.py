@@ -133,7 +133,9 @@ def test_environment_yml_leaves_everything_to_pyproject() -> None:
     environment = yaml.safe_load(text("environment.yml"))
     *conda, pip = environment["dependencies"]
     assert environment["name"] == project()["name"]
-    assert conda == [f"python{project()['requires-python']}", "pip"]
+    assert environment["channels"] == ["conda-forge"]
+    torch = str(pins()["torch"].specifier).removeprefix("==")  # another version would be replaced by pip's large build
+    assert conda == [f"python{project()['requires-python']}", "pip", f"pytorch-cpu={torch}"]
     assert pip == {"pip": ["-c constraints.txt", "-e ."]}
 
 

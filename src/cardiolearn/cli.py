@@ -37,10 +37,10 @@ def run(
     ] = None,
 ) -> None:
     r"""Run notebooks, judge the claims, compare with the recorded run; exit 1 when something does not hold."""
-    from cardiolearn.harness.run import Settings, run_lessons
+    from cardiolearn.harness.run import RunOptions, run_lessons
 
     given = dict(_parameter(text) for text in parameter or ())
-    settings = Settings(
+    options = RunOptions(
         parameters=given | {"profile": profile, "seed": seed},
         jobs=jobs,
         out=out,
@@ -49,7 +49,7 @@ def run(
         time_limit=time_limit and 60 * time_limit,
         cluster=cluster,
     )
-    results, problems = run_lessons(lessons or (), settings)
+    results, problems = run_lessons(lessons or (), options)
     if all(row["status"] == "ok" for row in results["notebooks"].values()):
         for claim, row in results["claims"].items():
             print(f"claim {claim}: {row['verdict']} - {row['evidence']}")
@@ -63,16 +63,18 @@ def run(
 def report(
     run: Annotated[Path | None, typer.Argument(help="Folder of a run; default the latest.")] = None,
     out: Annotated[Path | None, typer.Option(help="HTML file; default report.html in the run's folder.")] = None,
-    readme: Annotated[bool, typer.Option("--readme", help="Refresh the claims in README.md instead.")] = False,
+    readme: Annotated[
+        bool, typer.Option("--readme", help="Refresh the claims in README.md and course/claims.md.")
+    ] = False,
 ) -> None:
     r"""Write one HTML file with claims, figures and timings, readable without a network."""
-    from cardiolearn.harness.report import refresh_readme, write_report
+    from cardiolearn.harness.report import refresh_claims, write_report
     from cardiolearn.harness.run import latest_run
     from cardiolearn.home import find_home
 
     home = find_home()
     if readme:
-        print(refresh_readme(home))
+        print(*refresh_claims(home), sep="\n")
         return
     folder = run or latest_run(home)
     print(write_report(folder, out or folder / "report.html", home))
@@ -96,7 +98,7 @@ def segment(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     r"""Outline the chambers of a scan; volumes or areas, ejection fraction for a cine, and what to look at."""
-    from cardiolearn.scans import segment_file
+    from cardiolearn.methods.segmentation.command import segment_file
 
     print(segment_file(scan, out, device, view))
 

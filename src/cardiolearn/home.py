@@ -7,11 +7,9 @@ installed in place or copied. So the folder is looked up once, the same way for 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from cardiolearn.errors import InputError
 
@@ -61,21 +59,3 @@ def code_version() -> str:
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
-
-
-def recorded_results(profile: str) -> dict[str, Any] | None:
-    r"""The recorded run of a profile, `course/results/<profile>.json`; None when it was never recorded.
-
-    Raises:
-        InputError: The file exists and is not a results file.
-    """
-    path = results_dir() / f"{profile}.json"
-    if not path.is_file():
-        return None
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: expected a recorded run in JSON, found {error}") from None
-    if not isinstance(results, dict) or "provenance" not in results:
-        raise InputError(f"{path}: expected a recorded run with a 'provenance' table, found none")
-    return results

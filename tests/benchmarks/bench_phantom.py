@@ -1,4 +1,4 @@
-r"""How fast a heart is drawn: short-axis tissue volumes of 12 x 96 x 96 a second on two threads.
+r"""How fast hearts are sampled: short-axis tissue volumes of 12 x 96 x 96 a second on two threads.
 
     python tests/benchmarks/bench_phantom.py [--profile]
 
@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 import torch.nn.functional as F
 
-from cardiolearn.phantom.acquisition import grid_points
-from cardiolearn.phantom.scene import Scene
-from cardiolearn.phantom.subject import sample_subject
+from cardiolearn.phantom.body.scene import Scene
+from cardiolearn.phantom.body.subject import sample_subject
+from cardiolearn.phantom.scanners.acquisition import grid_points
 
 SHAPE = (12, 96, 96)
 SPACING = (1.8, 1.8, 10.0)  # mm, as a cropped short-axis stack of the UK Biobank

@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cardiolearn.metrics import dice
-from cardiolearn.phantom.high_resolution import SHAPE, SPACING
-from cardiolearn.phantom.volumes import draw_volume
-from cardiolearn.registration.bsplines import grid_places
-from cardiolearn.registration.ffd import Settings, register, warp
-from cardiolearn.thin_slices import scaling
+from cardiolearn.imaging.intensity import unit_variance
+from cardiolearn.measures.metrics import dice
+from cardiolearn.methods.registration.bsplines import grid_places
+from cardiolearn.methods.registration.ffd import RegistrationSettings, register, warp
+from cardiolearn.phantom.cohorts.volumes import scan_volume
+from cardiolearn.phantom.scanners.thin_slices import SHAPE, SPACING
 
 SIZE = (64, 64, 64)
 STEPS = tuple(n * s / m for n, s, m in zip(SHAPE, SPACING[::-1], SIZE, strict=True))  # mm, (z, y, x)
@@ -36,10 +36,10 @@ SAMPLED = 0.1  # of the voxels, that SimpleITK's metric sees; with all of them i
 
 def pair(subject: int) -> tuple[Tensor, Tensor]:
     r"""Images `(2, 64, 64, 64)` at end-diastole and end-systole, scaled, and their labels."""
-    drawn = draw_volume(subject, "test")
-    image = F.interpolate(drawn.image.float(), size=SIZE, mode="trilinear", align_corners=False)[0]
-    label = F.interpolate(drawn.label.float(), size=SIZE, mode="nearest-exact")[0]
-    middle, width = scaling(image)
+    scanned = scan_volume(subject, "test")
+    image = F.interpolate(scanned.image.float(), size=SIZE, mode="trilinear", align_corners=False)[0]
+    label = F.interpolate(scanned.label.float(), size=SIZE, mode="nearest-exact")[0]
+    middle, width = unit_variance(image)
     return (image - middle) / width, label.to(torch.uint8)
 
 
@@ -59,7 +59,7 @@ def theirs(fixed: Tensor, moving: Tensor, labels: Tensor) -> tuple[Tensor, float
     images = [sitk.GetImageFromArray(v.numpy()) for v in (fixed, moving, labels)]
     for image in images:
         image.SetSpacing(STEPS[::-1])
-    mesh = [round((n - 1) * s / Settings().knot) for n, s in zip(SIZE, STEPS, strict=True)][::-1]
+    mesh = [round((n - 1) * s / RegistrationSettings().knot) for n, s in zip(SIZE, STEPS, strict=True)][::-1]
     start = sitk.BSplineTransformInitializer(images[0], mesh, order=3)
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMeanSquares()
@@ -92,11 +92,11 @@ def main() -> None:
     rows = []
     for subject in range(subjects):
         (fixed, moving), (wanted, labels) = pair(subject)
-        rows.append({"who": "not registered", **overlap(labels, wanted)})
-        for who, method in {"cardiolearn": ours, "SimpleITK": theirs}.items():
+        rows.append({"method": "not registered", **overlap(labels, wanted)})
+        for name, method in {"cardiolearn": ours, "SimpleITK": theirs}.items():
             warped, folded, seconds = method(fixed, moving, labels)
-            rows.append({"who": who, "seconds": seconds, "folded": folded, **overlap(warped, wanted)})
-    table = pd.DataFrame(rows).groupby("who", sort=False).mean()
+            rows.append({"method": name, "seconds": seconds, "folded": folded, **overlap(warped, wanted)})
+    table = pd.DataFrame(rows).groupby("method", sort=False).mean()
     print(table.round(3).to_string())
     seconds = table["seconds"]
     print(f"SimpleITK takes {seconds['SimpleITK'] / seconds['cardiolearn']:.0f} times as long")

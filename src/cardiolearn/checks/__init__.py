@@ -5,8 +5,7 @@ A new exercise is one `Exercise(...)` in a module of this folder and one name he
 
 from __future__ import annotations
 
-from cardiolearn.checks.measures import contour_distance, dice
-from cardiolearn.checks.pictures import psnr, smooth_l1, thick_slice
-from cardiolearn.checks.volumes import ejection_fraction, volume
+from cardiolearn.checks.segmentation import contour_distance, dice, ejection_fraction, volume
+from cardiolearn.checks.superresolution import psnr, smooth_l1, thick_slice
 
 __all__ = ["contour_distance", "dice", "ejection_fraction", "psnr", "smooth_l1", "thick_slice", "volume"]

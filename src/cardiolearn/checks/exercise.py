@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from cardiolearn.records import CHECK_MIME, show
+from cardiolearn.lab.records import CHECK_MIME, show
 
 ATTEMPTS = 20
 

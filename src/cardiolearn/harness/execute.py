@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +23,13 @@ from typing import TYPE_CHECKING, Any
 import psutil  # type: ignore[import-untyped]
 
 from cardiolearn.errors import InputError
-from cardiolearn.harness.notebooks import CORE_FIGURES, core_figures, read_notebook
-from cardiolearn.records import CHECK_MIME, MIME, START_MIME, Record, from_bundle
+from cardiolearn.harness.notebooks import read_notebook
+from cardiolearn.harness.outputs import judge_executed, one_line
+from cardiolearn.imaging.files import write_atomically
+from cardiolearn.lab.records import Record
 
 if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
-WIDGET_MIME = "application/vnd.jupyter.widget-state+json"
+    pass
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,12 @@ class Job:
         return Path(self.notebook).stem
 
     @property
+    def expected(self) -> dict[str, Any]:
+        r"""What the kernel must say at `lab.start`."""
+        given = {key: self.parameters[key] for key in ("profile", "seed") if key in self.parameters}
+        return given | {"lesson": self.name, "folder": str(Path(self.notebook).resolve().parent)}
+
+    @property
     def executed(self) -> Path:
         r"""Where the executed notebook goes."""
         return Path(self.out) / Path(self.notebook).name
@@ -57,14 +62,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    r"""How one notebook fared; `status` is "ok" or "failed", `peak_mb` the kernel's largest memory, None if unknown."""
+    r"""How one notebook fared, with its records; `peak_mb` is the kernel's largest memory, None if unknown."""
 
     name: str
-    status: str
     seconds: float
     peak_mb: float | None
     problems: list[str]
     sha256: str
+    records: tuple[Record, ...] = ()
+
+    @property
+    def status(self) -> str:
+        r"""Either "ok" or "failed"."""
+        return "failed" if self.problems else "ok"
 
 
 def execute(job: Job) -> Outcome:
@@ -72,12 +82,15 @@ def execute(job: Job) -> Outcome:
     began = time.monotonic()
     digest = hashlib.sha256(Path(job.notebook).read_bytes()).hexdigest()
     report: dict[str, Any] = {}
+    records: tuple[Record, ...] = ()
     problems = parameter_problems(job)
     if not problems:
         report = _in_a_process(job)
-        problems = report["problems"] or judge_executed(job)
+        problems = report["problems"]
+    if not problems:
+        problems, records = judge_executed(read_notebook(job.executed), job.expected)
     seconds = round(time.monotonic() - began, 1)
-    return Outcome(job.name, "failed" if problems else "ok", seconds, report.get("peak_mb"), problems, digest)
+    return Outcome(job.name, seconds, report.get("peak_mb"), problems, digest, records)
 
 
 def parameter_problems(job: Job) -> list[str]:
@@ -122,8 +135,6 @@ def _in_a_process(job: Job) -> dict[str, Any]:
 
 def _keep(partial: Path, target: Path) -> None:
     r"""Move the executed notebook, also an unfinished one, to its place; a torn one is dropped."""
-    from cardiolearn.files import write_atomically
-
     target.unlink(missing_ok=True)
     with contextlib.suppress(InputError):
         read_notebook(partial)
@@ -173,9 +184,9 @@ def main() -> None:
             progress_bar={"desc": job.name} if job.progress else False,
         )
     except PapermillExecutionError as error:
-        problems.append(f"cell [{error.exec_count}]: {error.ename}: {_one_line(error.evalue)}")
+        problems.append(f"cell [{error.exec_count}]: {error.ename}: {one_line(error.evalue)}")
     except Exception as error:  # whatever papermill or the kernel raises is the notebook's failure, not ours
-        problems.append(f"{type(error).__name__}: {_one_line(str(error))}")
+        problems.append(f"{type(error).__name__}: {one_line(str(error))}")
     text = json.dumps({"problems": problems, "peak_mb": _peak_of_children()})
     (scratch / "report.json").write_text(text, encoding="utf-8")
 
@@ -214,80 +225,6 @@ def _peak_of_children() -> float | None:
         return None
     size = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return round(size / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(str(text).split())[:300]
-
-
-def outputs(notebook: NotebookNode) -> Iterator[dict[str, Any]]:
-    r"""Every output of an executed notebook: of its cells, and of the Output widgets a callback writes into."""
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            yield from cell.get("outputs", [])
-    state = notebook.metadata.get("widgets", {}).get(WIDGET_MIME, {}).get("state", {})
-    for model in state.values():
-        yield from model.get("state", {}).get("outputs") or []
-
-
-def records_of(notebook: NotebookNode) -> dict[str, Record]:
-    r"""Records by name.
-
-    Raises:
-        InputError: A malformed record, or a name recorded twice: there is one answer.
-    """
-    records: dict[str, Record] = {}
-    for bundle in _bundles(notebook, MIME):
-        record = from_bundle(bundle)
-        if record.name in records:
-            raise InputError(f"{record.name} is recorded twice")
-        records[record.name] = record
-    return records
-
-
-def _bundles(notebook: NotebookNode, mime: str) -> list[dict[str, Any]]:
-    return [output["data"][mime] for output in outputs(notebook) if mime in output.get("data", {})]
-
-
-def judge_executed(job: Job) -> list[str]:
-    r"""What is wrong with a notebook that ran to its end."""
-    notebook = read_notebook(job.executed)
-    problems = []
-    for output in outputs(notebook):
-        if output["output_type"] == "error":
-            problems.append(f"error in a widget callback: {output['ename']}: {_one_line(output['evalue'])}")
-        elif output.get("name") == "stderr" and "Traceback (most recent call last)" in _text(output):
-            problems.append(f"traceback on stderr: {_text(output).strip().splitlines()[-1][:200]}")
-    for check in _bundles(notebook, CHECK_MIME):
-        if not check["passed"]:
-            problems.append(f"the solved exercise {check['name']!r} does not pass its own check")
-    if (figures := core_figures(notebook)) > CORE_FIGURES:
-        problems.append(f"the core path shows {figures} figures, {CORE_FIGURES} at most")
-    problems += _start_problems(job, _bundles(notebook, START_MIME))
-    try:
-        if not records_of(notebook):
-            problems.append("it recorded no number: run.record(...) was never called")
-    except InputError as error:
-        problems.append(str(error))
-    return problems
-
-
-def _text(output: dict[str, Any]) -> str:
-    text = output.get("text", "")
-    return text if isinstance(text, str) else "".join(text)
-
-
-def _start_problems(job: Job, starts: list[dict[str, Any]]) -> list[str]:
-    r"""Differences between what the kernel said at `lab.start` and what it was given."""
-    if len(starts) != 1:
-        return [f"lab.start was called {len(starts)} times, expected once"]
-    expected: dict[str, Any] = {key: job.parameters[key] for key in ("profile", "seed") if key in job.parameters}
-    expected |= {"lesson": job.name, "folder": str(Path(job.notebook).resolve().parent)}
-    return [
-        f"the kernel ran with {key} {starts[0].get(key)!r}, expected {value!r}"
-        for key, value in expected.items()
-        if starts[0].get(key) != value
-    ]
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cardiolearn.files import write_atomically
 from cardiolearn.harness.notebooks import discover, read_notebook, tags
+from cardiolearn.imaging.files import write_atomically
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

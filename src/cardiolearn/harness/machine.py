@@ -2,15 +2,13 @@ r"""What this machine offers: the answer to "will the lessons run here?"."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import shutil
 import sys
-from pathlib import Path
 
 from cardiolearn.errors import InputError
-from cardiolearn.home import find_home, weights_dir
+from cardiolearn.home import find_home
 
 LEAST_DISK_GB = 1.0
 
@@ -19,7 +17,7 @@ def machine_lines() -> tuple[list[str], bool]:
     r"""One line each for Python, torch, device, disk, the kit's folder and its weights, and whether all is well."""
     import torch
 
-    from cardiolearn.training import pick_device
+    from cardiolearn.learning.device import pick_device
 
     device = pick_device("auto")
     lines = [
@@ -40,17 +38,18 @@ def machine_lines() -> tuple[list[str], bool]:
 
 def _weights_line() -> tuple[str, bool]:
     r"""Every file of `weights.toml` is read and compared with its checksum."""
-    from cardiolearn.weights import shipped_weights
+    from cardiolearn.learning.weights import shipped_weights, weights_file
 
+    bad = []
     try:
-        entries = shipped_weights()
+        names = list(shipped_weights())
     except InputError as error:
         return f"weights  {error}", False
-    bad = [name for name, entry in entries.items() if _sha256(weights_dir() / f"{name}.safetensors") != entry.sha256]
+    for name in names:
+        try:
+            weights_file(name)
+        except InputError:
+            bad.append(name)
     if bad:
         return f"weights  missing or altered: {', '.join(bad)}; fetch them again from the repository", False
-    return f"weights  {len(entries)} files whole: {', '.join(entries) or 'none shipped'}", True
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return f"weights  {len(names)} files whole: {', '.join(names) or 'none shipped'}", True

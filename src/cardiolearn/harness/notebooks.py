@@ -1,4 +1,4 @@
-r"""Which notebooks there are, and the contract each must keep before it is run (DESIGN 4).
+r"""Which notebooks there are, and the contract each must keep before it is run.
 
 Notebooks are discovered by glob and none is ever skipped: a skip list is what a course decays into.
 """
@@ -194,7 +194,7 @@ def _whole(cells: Sequence[NotebookNode], code: Sequence[NotebookNode]) -> Itera
 
 
 def core_figures(notebook: NotebookNode) -> int:
-    r"""Figures an executed notebook shows before its first heading "Go further"; DESIGN 4 allows `CORE_FIGURES`."""
+    r"""Figures an executed notebook shows before its first heading "Go further"; at most `CORE_FIGURES`."""
     shown = 0
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and FURTHER.search(cell.source):

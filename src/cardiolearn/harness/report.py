@@ -8,15 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cardiolearn.claims import MARKS, NEGATIVE, POSITIVE, claims_table
 from cardiolearn.errors import InputError
-from cardiolearn.files import write_atomically
 from cardiolearn.harness.notebooks import read_notebook
 from cardiolearn.harness.page import PAGE, STYLE
-from cardiolearn.harness.results import Results, read_results
-from cardiolearn.lab import PROFILES
-from cardiolearn.ledger import Claim, Rule, load_claims
-from cardiolearn.records import number
+from cardiolearn.imaging.files import write_atomically
+from cardiolearn.lab.claims import MARKS, NEGATIVE, POSITIVE, WORDS, claims_table
+from cardiolearn.lab.ledger import Claim, Rule, load_claims
+from cardiolearn.lab.recorded import PROFILES, Results, read_results, recorded_run
+from cardiolearn.lab.records import number
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -26,6 +25,9 @@ NOTICE = {
     "real": "Measured on the scans of one folder. A phantom shows a mechanism, and neither is a clinical validation.",
 }
 START, END = "<!-- claims:start -->", "<!-- claims:end -->"
+#: What README.md shows of the ledger.
+FEATURED = ("fcn.dice", "ml.unseen_scanner", "ml.reliance", "sr.psnr", "sr.multi_input")
+CLAIMS_HEAD = "# The lecture's claims, judged\n\nWritten by `cardiolearn report --readme` from the recorded runs."
 
 
 def write_report(run: Path, out: Path, home: Path) -> Path:
@@ -72,7 +74,7 @@ def _claim_row(claim: Claim, results: Results) -> dict[str, Any]:
     verdict = row["verdict"]
     return {
         "statement": claim.statement,
-        "where": f"{claim.section}; slide text, lines {claim.slide[0]}-{claim.slide[1]}",
+        "where": f"{claim.section}; slide: {claim.slide}",
         "paper": claim.paper,
         "evidence": row["evidence"],
         "intervals": [{"drawing": _picture(claim.rule, i), "text": i["text"]} for i in row.get("intervals", [])],
@@ -173,23 +175,38 @@ def _plain(markdown: str) -> str:
     return " ".join(re.sub(r"[*_`$]", "", text).split())
 
 
-def refresh_readme(home: Path) -> Path:
-    r"""Put the claims of the recorded runs between the markers of README.md; the longest run that judged one wins.
+def refresh_claims(home: Path) -> list[Path]:
+    r"""Write what the recorded runs found, the longest run that judged a claim first: all claims to `course/claims.md`,
+    counts and the five of `FEATURED` between the markers of README.md.
 
     Raises:
         InputError: README.md lacks the markers.
     """
-    readme = home / "README.md"
+    readme, page = home / "README.md", home / "course" / "claims.md"
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
         raise InputError(f"{readme}: expected the lines {START} and {END}, found none")
+    ledger, verdicts = load_claims(home / "course" / "claims.toml"), _recorded_verdicts(home / "course" / "results")
+    whole = f"{CLAIMS_HEAD}\n\n{NOTICE['phantom']} {_counts(ledger, verdicts)}\n\n{claims_table(ledger, verdicts)}"
+    few = claims_table([claim for claim in ledger if claim.id in FEATURED], verdicts)
+    lines = f"{NOTICE['phantom']} {_counts(ledger, verdicts)} Five of them:\n\n{few}\n[All of them](course/claims.md)"
+    write_atomically(page, whole.encode())
+    write_atomically(readme, f"{before}{START}\n{lines}\n{END}{after}".encode())
+    return [readme, page]
+
+
+def _recorded_verdicts(folder: Path) -> dict[str, Any]:
     verdicts: dict[str, Any] = {}
     for profile in PROFILES:
-        path = home / "course" / "results" / f"{profile}.json"
-        claims = read_results(path)["claims"] if path.is_file() else {}
+        claims = (recorded_run(profile, folder) or {"claims": {}})["claims"]
         verdicts |= {i: row for i, row in claims.items() if row["verdict"] not in ("not run", "recorded")}
-    table = claims_table(load_claims(home / "course" / "claims.toml"), verdicts)
-    write_atomically(readme, f"{before}{START}\n{NOTICE['phantom']}\n\n{table}{END}{after}".encode())
-    return readme
+    return verdicts
+
+
+def _counts(ledger: Sequence[Claim], verdicts: dict[str, Any]) -> str:
+    r"""How many claims fared how, in a sentence."""
+    words = [verdicts.get(claim.id, {"verdict": "not run"})["verdict"] for claim in ledger]
+    counts = [f"{words.count(word)} are {word}" for word in dict.fromkeys((*WORDS["phantom"].values(), *words))]
+    return f"Of {len(words)} claims of the lecture judged so far, {', '.join(counts[:-1])} and {counts[-1]}."

@@ -1,4 +1,4 @@
-r"""A run as data: `results.json`, how it is built from executed notebooks, and how two runs are compared (DESIGN 6)."""
+r"""A run as data: `results.json`, how it is built from executed notebooks, and how two runs are compared."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cardiolearn.claims import NEGATIVE, POSITIVE, judge, longer_run
 from cardiolearn.errors import InputError
-from cardiolearn.files import write_atomically
-from cardiolearn.harness.execute import Outcome, records_of
-from cardiolearn.harness.notebooks import read_notebook
-from cardiolearn.ledger import Claim
-from cardiolearn.records import Record
+from cardiolearn.harness.execute import Outcome
+from cardiolearn.imaging.files import write_atomically
+from cardiolearn.lab.claims import NEGATIVE, POSITIVE, judge_or_recorded
+from cardiolearn.lab.ledger import Claim
+from cardiolearn.lab.recorded import Results
+from cardiolearn.lab.records import Record
 
-Results = dict[str, Any]
 TIME_UNITS = {"s", "ms", "min", "h"}  # timing is shown and never gates
 
 
@@ -53,20 +52,18 @@ def _commit(home: Path) -> str:
         return "unknown"
 
 
-def add_outcome(results: Results, outcome: Outcome, executed: Path) -> None:
+def add_outcome(results: Results, outcome: Outcome) -> None:
     r"""Put one notebook's outcome and its numbers into the results; a failed notebook leaves no numbers."""
     name, problems = outcome.name, list(outcome.problems)
     results["metrics"] = {m: row for m, row in results["metrics"].items() if row["notebook"] != name}
-    if outcome.status == "ok":
-        records = records_of(read_notebook(executed))
-        for record in records.values():
-            if record.name in results["metrics"]:
-                problems.append(f"{record.name} is also recorded by {results['metrics'][record.name]['notebook']}")
-            else:
-                results["metrics"][record.name] = _metric_row(record, name)
-    row = {key: value for key, value in asdict(outcome).items() if key != "name"}
-    row |= {"status": "failed" if problems else "ok", "problems": problems, "date": results["provenance"]["date"]}
-    results["notebooks"][name] = row | {"commit": results["provenance"]["commit"]}
+    for record in outcome.records:
+        if record.name in results["metrics"]:
+            problems.append(f"{record.name} is also recorded by {results['metrics'][record.name]['notebook']}")
+        else:
+            results["metrics"][record.name] = _metric_row(record, name)
+    row: dict[str, Any] = {"status": "failed" if problems else "ok", "problems": problems}
+    row |= {"seconds": outcome.seconds, "peak_mb": outcome.peak_mb, "sha256": outcome.sha256}
+    results["notebooks"][name] = row | {key: results["provenance"][key] for key in ("date", "commit")}
 
 
 def _metric_row(record: Record, notebook: str) -> dict[str, Any]:
@@ -81,13 +78,11 @@ def add_claims(
     problems = []
     for claim in ledger:
         try:
-            verdict = judge(claim, records)
+            verdict = judge_or_recorded(claim, records, longer)
         except InputError as error:
             problems.append(str(error))
             results["claims"][claim.id] = {"verdict": "not run", "evidence": str(error)}
             continue
-        if verdict.verdict == "not run":
-            verdict = longer_run(claim, longer)
         results["claims"][claim.id] = {
             "verdict": verdict.verdict,
             "evidence": verdict.evidence,
@@ -100,21 +95,6 @@ def write_results(path: Path, results: Results) -> None:
     r"""Write a results file, whole or not at all."""
     text = json.dumps(results, indent=1, sort_keys=True, allow_nan=False)
     write_atomically(path, (text + "\n").encode())
-
-
-def read_results(path: Path) -> Results:
-    r"""Read a results file.
-
-    Raises:
-        InputError: Missing, not JSON, or not the results of a run.
-    """
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected the results of a run, found {error}") from None
-    if not isinstance(results, dict) or not {"provenance", "notebooks", "metrics", "claims"} <= set(results):
-        raise InputError(f"{path}: expected the results of a run with provenance, notebooks, metrics and claims")
-    return results
 
 
 def regressions(results: Results, recorded: Results) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,30 +16,29 @@ from pathlib import Path
 from typing import Any
 
 from cardiolearn.errors import InputError
-from cardiolearn.harness.execute import Job, Outcome, execute, records_of
+from cardiolearn.harness.execute import Job, Outcome, execute
 from cardiolearn.harness.notebooks import PARAMETERS, discover, read_notebook
+from cardiolearn.harness.outputs import records_of
 from cardiolearn.harness.results import (
-    Results,
     add_claims,
     add_outcome,
     flipped,
     merge_recorded,
     provenance,
-    read_results,
     regressions,
     write_results,
 )
 from cardiolearn.home import find_home
-from cardiolearn.lab import PROFILES
-from cardiolearn.ledger import Claim, load_claims
-from cardiolearn.records import Record
+from cardiolearn.lab.ledger import Claim, load_claims
+from cardiolearn.lab.recorded import PROFILES, Results, longer_runs, read_results, recorded_run, results_path
+from cardiolearn.lab.records import Record
 
 # Seconds a notebook may take in all before it is killed; generous beside the budgets, for slow laptops.
 TIME_LIMITS = {"classroom": 900.0, "reproduce": 6 * 3600.0, "full": 7 * 24 * 3600.0}
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunOptions:
     r"""How to run: parameters as papermill gets them, notebooks at a time, seconds for each, where, and what after."""
 
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -52,39 +51,43 @@ class Settings:
     home: Path | None = None
 
 
-def run_lessons(lessons: Sequence[str], settings: Settings) -> tuple[Results, list[str]]:
+def run_lessons(lessons: Sequence[str], options: RunOptions) -> tuple[Results, list[str]]:
     r"""Run the named lessons (all when none is named); returns the results and every reason to call the run failed.
 
     Raises:
         InputError: Unknown lesson or profile, an output folder that cannot be used, a damaged recorded file.
     """
-    home = settings.home or find_home()
-    parameters = PARAMETERS | settings.parameters
+    home = options.home or find_home()
+    parameters = PARAMETERS | options.parameters
     profile = parameters["profile"]
     if profile not in PROFILES:
         raise InputError(f"profile {profile!r}: expected one of {', '.join(PROFILES)}")
     notebooks = discover(home / "notebooks", lessons)
     ledger = load_claims(home / "course" / "claims.toml")
-    recorded_path = home / "course" / "results" / f"{profile}.json"
-    recorded = read_results(recorded_path) if recorded_path.is_file() else None
-    out = _output_folder(home, settings)
-    results = _begin(out, home, parameters, settings.resume)
-    limit = settings.time_limit or TIME_LIMITS[profile]
-    jobs = [_job(path, out, parameters, limit, settings) for path in notebooks]
+    folder = home / "course" / "results"
+    recorded = recorded_run(profile, folder)
+    out = _output_folder(home, options)
+    results = _begin(out, home, parameters, options.resume)
+    limit = options.time_limit or TIME_LIMITS[profile]
+    jobs = [_job(path, out, parameters, limit, options) for path in notebooks]
     todo = [job for job in jobs if not _finished(job, results)]
     for job in jobs:
         if job not in todo:
             print(f"{job.name}: finished before, kept")
-    with _executed(todo, settings) as outcomes:
+    records = {
+        record.name: record for job in jobs if job not in todo for record in records_of(read_notebook(job.executed))
+    }
+    with _executed(todo, options) as outcomes:
         for outcome in outcomes:
-            add_outcome(results, outcome, out / f"{outcome.name}.ipynb")
+            add_outcome(results, outcome)
+            records |= {record.name: record for record in outcome.records}
             write_results(out / "results.json", results)
             _say(outcome.name, results)
-    problems = _judge(results, recorded, home, ledger, jobs)
+    problems = _judge(results, jobs, recorded, ledger, records, longer_runs(profile, folder))
     write_results(out / "results.json", results)
-    if settings.record and not problems.failed:
-        write_results(recorded_path, merge_recorded(results, recorded, ledger))
-        print(f"recorded as {recorded_path}")
+    if options.record and not problems.failed:
+        write_results(results_path(profile, folder), merge_recorded(results, recorded, ledger))
+        print(f"recorded as {results_path(profile, folder)}")
         return results, []
     return results, problems.failed + problems.changed
 
@@ -96,16 +99,13 @@ class _Problems:
 
 
 def _judge(
-    results: Results, recorded: Results | None, home: Path, ledger: Sequence[Claim], jobs: Sequence[Job]
-) -> _Problems:
+    results: Results, jobs: Sequence[Job], recorded: Results | None, ledger: Sequence[Claim],
+    records: Mapping[str, Record], longer: Sequence[Results],
+) -> _Problems:  # fmt: skip
     problems = _Problems()
-    records: dict[str, Record] = {}
     for job in jobs:
-        row = results["notebooks"][job.name]
-        problems.failed += [f"{job.name}: {problem}" for problem in row["problems"]]
-        if row["status"] == "ok":
-            records |= records_of(read_notebook(job.executed))
-    problems.failed += add_claims(results, ledger, records, _longer(home, results["provenance"]["profile"]))
+        problems.failed += [f"{job.name}: {problem}" for problem in results["notebooks"][job.name]["problems"]]
+    problems.failed += add_claims(results, ledger, records, longer)
     comparable = recorded is not None and all(
         recorded["provenance"].get(key) == results["provenance"][key] for key in ("seed", "data")
     )
@@ -117,15 +117,9 @@ def _judge(
     return problems
 
 
-def _longer(home: Path, profile: str) -> list[Results]:
-    longer = list(PROFILES)[list(PROFILES).index(profile) + 1 :]
-    paths = [home / "course" / "results" / f"{name}.json" for name in reversed(longer)]
-    return [read_results(path) for path in paths if path.is_file()]
-
-
-def _output_folder(home: Path, settings: Settings) -> Path:
-    out = settings.out
-    if out is None and settings.resume:
+def _output_folder(home: Path, options: RunOptions) -> Path:
+    out = options.out
+    if out is None and options.resume:
         out = latest_run(home)
     out = out or home / "runs" / datetime.now().strftime("%Y%m%d-%H%M%S")
     try:
@@ -169,9 +163,9 @@ def _fingerprint(parameters: dict[str, Any]) -> str:
     return hashlib.sha256(repr(sorted(parameters.items())).encode()).hexdigest()[:16]
 
 
-def _job(path: Path, out: Path, parameters: dict[str, Any], limit: float, settings: Settings) -> Job:
-    threads = max(1, (os.cpu_count() or 1) // settings.jobs) if settings.jobs > 1 else None
-    return Job(str(path.resolve()), str(out), parameters, limit, threads, progress=settings.jobs == 1)
+def _job(path: Path, out: Path, parameters: dict[str, Any], limit: float, options: RunOptions) -> Job:
+    threads = max(1, (os.cpu_count() or 1) // options.jobs) if options.jobs > 1 else None
+    return Job(str(path.resolve()), str(out), parameters, limit, threads, progress=options.jobs == 1)
 
 
 def _finished(job: Job, results: Results) -> bool:
@@ -181,10 +175,10 @@ def _finished(job: Job, results: Results) -> bool:
 
 
 @contextmanager
-def _executed(jobs: Sequence[Job], settings: Settings) -> Iterator[Iterator[Outcome]]:
+def _executed(jobs: Sequence[Job], options: RunOptions) -> Iterator[Iterator[Outcome]]:
     r"""Outcomes as they come, from threads that each wait for a process, or from a Dask cluster."""
-    if settings.cluster is None:
-        with ThreadPoolExecutor(max_workers=settings.jobs) as pool:
+    if options.cluster is None:
+        with ThreadPoolExecutor(max_workers=options.jobs) as pool:
             futures = [pool.submit(execute, job) for job in jobs]
             try:
                 yield (future.result() for future in as_completed(futures))
@@ -196,7 +190,7 @@ def _executed(jobs: Sequence[Job], settings: Settings) -> Iterator[Iterator[Outc
         from dask.distributed import as_completed as as_completed_there
     except ImportError:
         raise InputError("--cluster needs Dask; install it with: pip install 'cardiolearn[cluster]'") from None
-    with Client(settings.cluster) as client:
+    with Client(options.cluster) as client:
         there = [client.submit(execute, job, pure=False) for job in jobs]
         yield (future.result() for future in as_completed_there(there))
 

@@ -1,0 +1,1 @@
+r"""Everything that is shown."""

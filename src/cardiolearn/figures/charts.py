@@ -1,0 +1,134 @@
+r"""Figures of numbers: agreement, Bland-Altman, calibration, learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cardiolearn.figures.style import BLUE
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def agreement(ax: Axes, groups: pd.DataFrame, *, quantity: str, unit: str = "1") -> None:
+    r"""One column of dots per group, one dot a subject, joined by a line, with the mean as a bar.
+
+    `groups` has a column for each and a row for each subject; who lacks a number in one is left out of all.
+    """
+    points = groups.dropna().to_numpy(dtype=np.float64)
+    places = np.arange(points.shape[1]) + np.random.default_rng(0).uniform(-0.15, 0.15, (len(points), 1))
+    ax.plot(places.T, points.T, "-", color="0.8", linewidth=0.8, zorder=1)
+    for i, column in enumerate(points.T):
+        ax.plot(places[:, i], column, "o", alpha=0.5, markersize=5)
+        ax.hlines(column.mean() if len(column) else np.nan, i - 0.28, i + 0.28, color="black", zorder=3)
+    ax.set_xticks(range(points.shape[1]), list(groups))
+    ax.set_ylabel(quantity if unit == "1" else f"{quantity} ({unit})")
+
+
+def bland_altman(ax: Axes, ours: ArrayLike, theirs: ArrayLike, *, quantity: str, unit: str) -> None:
+    r"""Difference over mean of two measurements of the same subjects, with the bias and the 95 % limits of agreement.
+
+    Source: Bland and Altman 1986.
+    """
+    from cardiolearn.measures.statistics import bland_altman as agree
+
+    first, second = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    found = agree(first, second)
+    ax.plot((first + second) / 2, first - second, "o", alpha=0.6, markersize=5, color=BLUE)
+    for height, style in ((found.bias, "-"), (found.lower, "--"), (found.upper, "--")):
+        ax.axhline(height, color="black", linestyle=style, linewidth=1.2)
+        ax.annotate(f"{height:+.1f}", (1, height), xycoords=("axes fraction", "data"), va="bottom", ha="right")
+    apart = "points" if unit == "%" else unit  # two percentages differ by points
+    ax.set(xlabel=f"mean {quantity} ({unit})", ylabel=f"difference ({apart})", title=quantity)
+
+
+def reliability(ax: Axes, rows: pd.DataFrame) -> None:
+    r"""Share of right pixels over the probability the network stated; dots as large as their bins are full.
+
+    `rows` as :func:`cardiolearn.measures.confidence.calibration` gives them, of any number of scans.
+    """
+    from cardiolearn.measures.confidence import calibration_error, pooled
+
+    bins = pooled(rows)
+    ax.plot([0, 1], [0, 1], color="0.6", linewidth=1.2, label="calibrated")
+    size = 20 + 180 * np.sqrt(bins["pixels"] / bins["pixels"].max())
+    ax.scatter(bins["stated"], bins["right"], s=size, color=BLUE, label=f"network, error {calibration_error(rows):.3f}")
+    ax.set(xlabel="probability the network states", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.legend(loc="upper left")
+
+
+def expectation(ax: Axes, scans: pd.DataFrame, *, failed: float) -> None:
+    r"""True over expected Dice, a dot per scan, a colour per `kind`; what lies below the line `failed` is unfit."""
+    marks = zip(scans.drop_duplicates(["subject", "kind"]).groupby("kind", sort=False), "osD^v", strict=False)
+    for (kind, rows), marker in marks:
+        ax.plot(rows["expected"], rows["dice"], marker, alpha=0.6, markersize=5, label=kind)
+    ax.axhline(failed, color="black", linestyle="--", linewidth=1.2)
+    ax.set(xlabel="Dice the network expects", ylabel="Dice with the truth", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    ax.legend(loc="upper left", bbox_to_anchor=(0, 0.97 * failed))  # below the line there is room on the left
+
+
+def trend(ax: Axes, x: pd.Series, y: pd.Series, *, labels: tuple[str, str]) -> None:
+    r"""`y` over `x`, one dot per subject (their common index); from four subjects on with the regression line and its
+    95 % band, and Pearson's r with its interval as the title."""
+    import seaborn as sns
+
+    from cardiolearn.measures.statistics import correlation
+
+    enough = len(x) >= 4
+    dots, line = {"alpha": 0.6, "s": 25}, {"linewidth": 1.5}
+    sns.regplot(x=x, y=y.loc[x.index], ax=ax, color=BLUE, scatter_kws=dots, line_kws=line, fit_reg=enough, seed=0)
+    ax.set(xlabel=labels[0], ylabel=labels[1])
+    if enough:
+        found = correlation(x, y.loc[x.index])
+        ax.set_title(f"r = {found.r:.2f} [{found.low:.2f}, {found.high:.2f}]")
+
+
+def agreements(groups: Mapping[str, pd.DataFrame], columns: Mapping[str, str], *, quantity: str) -> Figure:
+    r"""`agreement` side by side for several `columns` (column to title) of tables with one row per subject."""
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    figure, axes = plt.subplots(1, len(columns), figsize=(3.7 * len(columns), 4), sharey=True, squeeze=False)
+    for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
+        there = {name: table[column] for name, table in groups.items() if column in table}
+        agreement(ax, pd.DataFrame(there), quantity=quantity)
+        ax.set_title(title)
+        ax.label_outer()
+    return figure
+
+
+def bland_altmans(ours: pd.DataFrame, theirs: pd.DataFrame, units: Mapping[str, str]) -> Figure:
+    r"""`bland_altman` side by side for the columns of `units` (column to unit) of two tables of the same subjects."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(units), figsize=(3.8 * len(units), 4), squeeze=False)
+    for ax, (column, unit) in zip(axes[0], units.items(), strict=True):
+        side, _, index = column.partition("_")
+        title = f"{side.upper()} {index if index == 'mass' else index.upper()}"
+        known = ours[column].notna() & theirs[column].notna()
+        if known.sum() > 1:  # one dot has no spread
+            bland_altman(ax, ours[column][known], theirs[column][known], quantity=title, unit=unit)
+    return figure
+
+
+def learning_curve(ax: Axes, curves: Mapping[str, Mapping[int, ArrayLike]], *, quantity: str) -> None:
+    r"""Scores of several trainings (dots) and their mean (line) over the number of subjects learnt from."""
+    from matplotlib.ticker import NullLocator
+
+    for (name, points), marker in zip(curves.items(), "os^v", strict=False):
+        means = {n: float(np.mean(np.asarray(scores, dtype=np.float64))) for n, scores in points.items()}
+        (line,) = ax.semilogx(list(means), list(means.values()), marker="", label=name)
+        for n, scores in points.items():
+            values = np.asarray(scores, dtype=np.float64)
+            ax.semilogx(np.full(values.size, n), values, marker, color=line.get_color(), alpha=0.5, markersize=5)
+    ax.set(xlabel="subjects learnt from", ylabel=quantity)
+    ax.set_xticks(sorted({n for points in curves.values() for n in points}))
+    ax.xaxis.set_major_formatter("{x:.0f}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.legend()

@@ -1,0 +1,116 @@
+r"""Sliders and viewers over plain functions.
+
+The pattern of every lesson: a plain function draws one figure and is called once in its own cell (that figure is what
+print and CI see); the next cell wraps the *same* function. An exception in the callback is kept in the notebook's
+widget state, where `cardiolearn run` finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cardiolearn.errors import InputError
+from cardiolearn.imaging.reading import nifti_bytes
+from cardiolearn.imaging.structures import LABELS, NAMES
+
+if TYPE_CHECKING:
+    import ipywidgets
+
+    from cardiolearn.imaging.image import Image
+
+
+def cine_scrubber(
+    draw: Callable[[int], object], frames: int, *, name: str = "frame", milliseconds: int = 120, first: int = 0
+) -> ipywidgets.VBox:
+    r"""A play button and a slider over `draw(t)` for t = 0 ... frames - 1.
+
+    Raises:
+        InputError: Fewer than one frame, or a first frame that does not exist.
+    """
+    import ipywidgets
+
+    if frames < 1 or not 0 <= first < frames:
+        raise InputError(f"cine_scrubber: {frames} frames, first {first}: expected 0 <= first < frames")
+    slider = ipywidgets.IntSlider(value=first, min=0, max=frames - 1, description=name, continuous_update=False)
+    play = ipywidgets.Play(value=first, min=0, max=frames - 1, interval=milliseconds)
+    ipywidgets.jslink((play, "value"), (slider, "value"))
+    picture = ipywidgets.interactive_output(draw, {_argument(draw): slider})
+    return ipywidgets.VBox([ipywidgets.HBox([play, slider]), picture])
+
+
+def explorer(draw: Callable[..., object], **choices: Sequence[Any]) -> ipywidgets.VBox:
+    r"""One slider for each keyword of `draw`, over the values it may take; the first value is the start.
+
+    Raises:
+        InputError: A keyword without values.
+    """
+    import ipywidgets
+
+    for name, values in choices.items():
+        if len(values) == 0:
+            raise InputError(f"explorer: no values for {name}")
+    sliders = {
+        name: ipywidgets.SelectionSlider(
+            options=list(values), description=name.replace("_", " "), continuous_update=False, style=_WIDE
+        )
+        for name, values in choices.items()
+    }
+    return ipywidgets.VBox([*sliders.values(), ipywidgets.interactive_output(draw, sliders)])
+
+
+_WIDE = {"description_width": "initial"}
+
+
+def volume_viewer(image: Image, labels: Image | None = None, *, height: int = 400) -> Any:
+    r"""A volume (Z, Y, X) with its labels in three planes and 3D (ipyniivue); slices with a slider where that fails.
+
+    Raises:
+        InputError: A cine; choose a frame first.
+    """
+    if image.data.ndim != 3 or (labels is not None and labels.data.ndim != 3):
+        raise InputError(f"volume_viewer: expected (Z, Y, X), found {tuple(image.data.shape)}; choose a frame first")
+    try:
+        from ipyniivue import NiiVue
+    except ImportError:
+        return _slices(image, labels)
+    viewer = NiiVue(height=height)
+    volumes: list[dict[str, Any]] = [{"data": nifti_bytes(image), "name": "image.nii", "colormap": "gray"}]
+    if labels is not None:
+        volumes.append(
+            {"data": nifti_bytes(labels), "name": "labels.nii", "opacity": 0.4, "colormap_label": _label_colours()}
+        )
+    viewer.load_volumes(volumes)
+    return viewer
+
+
+def _slices(image: Image, labels: Image | None) -> ipywidgets.VBox:
+    r"""The fallback: one slice after another, labels on top when they share the grid."""
+    import matplotlib.pyplot as plt
+
+    from cardiolearn.figures.slices import overlay
+
+    def draw(z: int) -> None:
+        _, ax = plt.subplots(figsize=(5, 5))
+        overlay(ax, image.data[z], None if labels is None else labels.data[z], spacing=image.spacing[:2])
+        plt.show()
+
+    return cine_scrubber(draw, image.data.shape[0], name="slice", first=image.data.shape[0] // 2)
+
+
+def _label_colours() -> Any:
+    r"""The kit's palette as a lookup table for labels 0 (clear) to 5."""
+    from ipyniivue import LUT
+    from matplotlib.colors import to_rgba
+
+    from cardiolearn.figures.style import PALETTE
+
+    colours = [(0.0, 0.0, 0.0, 0.0), *(to_rgba(PALETTE[key]) for key in LABELS)]
+    flat = [round(255 * part) for colour in colours for part in colour]
+    return LUT(lut=flat, min=0, max=len(LABELS), labels=["background", *NAMES.values()])
+
+
+def _argument(draw: Callable[..., object]) -> str:
+    import inspect
+
+    return next(iter(inspect.signature(draw).parameters))

@@ -1,0 +1,1 @@
+r"""What an image, a scan and a study are."""

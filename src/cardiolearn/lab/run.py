@@ -1,0 +1,180 @@
+r"""One lesson in one kernel: its studies, trainings and numbers, and how the lecture's claims fare."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike
+
+from cardiolearn.home import results_dir
+from cardiolearn.lab.claims import claims_of_lesson
+from cardiolearn.lab.recorded import computed_table, recorded_table
+from cardiolearn.lab.records import MIME, Record, make_record, show
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from torch import nn
+
+    from cardiolearn.imaging.study import Study
+    from cardiolearn.learning.checkpoint import History
+    from cardiolearn.learning.training import Schedule, TrainingData
+
+
+@dataclass
+class Run:
+    r"""One lesson in one kernel.
+
+    Args:
+        weights: "shipped" or a folder.
+        folder: where the lesson keeps sampled hearts and unfinished trainings, so that a second run is quicker.
+        data: what is measured, "phantom" or "real".
+    """
+
+    lesson: str
+    profile: str
+    seed: int
+    device: torch.device
+    data_dir: Path | None
+    weights: str
+    folder: Path
+    data: str = "phantom"
+    records: dict[str, Record] = field(default_factory=dict)
+
+    def studies(self, n: int, *, frames: int = 0, views: Sequence[str] = ("sa",), visit: int = 0) -> list[Study]:
+        r"""The studies of `data_dir`; without one, `n` subjects of the phantom's unseen cohort, scanned once and kept.
+
+        `frames` of a cine, `views` and `visit` as in :class:`~cardiolearn.phantom.cohorts.studies.Examination`.
+        """
+        from cardiolearn.imaging.study import find_studies
+        from cardiolearn.phantom.cohorts.studies import Examination, write_studies
+
+        if self.data_dir is not None:
+            return find_studies(self.data_dir)
+        name = f"test-{self.seed}-{frames}-{visit}-{'-'.join(views)}"
+        examination = Examination(frames=frames, views=tuple(views), visit=visit)
+        return write_studies(self.folder / name, n, examination, seed=self.seed)
+
+    def train(
+        self, network: nn.Module, data: TrainingData, name: str, steps: int,
+        on_step: Callable[[int, float], None] | None = None,
+    ) -> History:  # fmt: skip
+        r"""Train on `data`; longer runs keep a checkpoint called `name`, from which they go on."""
+        from cardiolearn.learning.training import TrainingPlan, train
+
+        long = self.profile != "classroom"
+        schedule: Schedule = "cosine" if long else "constant"
+        plan = TrainingPlan(steps, self.seed, learning_rate=2e-3, schedule=schedule, validate_every=200)
+        kept = self.folder / f"{name}-{data.n}-{steps}-{self.seed}.safetensors" if long else None
+        score = data.held_out_score
+        return train(network, data, data.loss, plan, self.device, validate=score, checkpoint=kept, on_step=on_step)
+
+    def trained(self, network: nn.Module, name: str) -> Any:
+        r"""What is tested: a copy for inference on this run's device of the shipped weights `name` in `classroom`, else
+        of `network` as its exported file will hold it. `network` holds the same weights afterwards."""
+        from cardiolearn.learning.weights import load_weights, ready
+
+        if self.profile == "classroom":
+            origin = load_weights(network, name)
+            show(f"loaded {name}, trained by {origin.notebook}, profile {origin.profile}, seed {origin.seed}")
+        return ready(network, self.device)
+
+    def ship(self, network: nn.Module, name: str, scores: Mapping[str, float]) -> None:
+        r"""Export trained weights to `course/weights`, with where they come from and what they scored."""
+        from cardiolearn.learning.weights import Provenance, ship_weights
+
+        ship_weights(name, network.cpu(), Provenance(self.lesson, self.profile, self.seed, metrics=dict(scores)))
+
+    @property
+    def results_dir(self) -> Path:
+        r"""`course/results`, the tables of longer runs."""
+        return results_dir()
+
+    def generator(self, name: str) -> torch.Generator:
+        r"""A CPU generator for one purpose: the same seed and name give the same numbers, whatever ran before."""
+        import torch
+
+        digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+    def record(
+        self,
+        name: str,
+        values: ArrayLike,
+        *,
+        unit: str = "1",
+        subjects: Sequence[object] | None = None,
+        seeds: Sequence[int] | None = None,
+        recorded: bool = False,
+        tolerance: float = 0.05,
+    ) -> None:
+        r"""Put numbers into the notebook's output, where `cardiolearn run` and `run.claims()` find them.
+
+        `values`: a number, (subjects,), or (seeds, subjects) with `seeds=`. `subjects` name them, so that claims can
+        pair them. `recorded=True` marks numbers read from a table of a longer run. `tolerance` is the relative change
+        of the mean that a later run may show.
+        """
+        data = "phantom" if recorded else self.data  # the kit's own recorded runs
+        options: dict[str, Any] = {"subjects": subjects, "seeds": seeds, "recorded": recorded, "tolerance": tolerance}
+        record = make_record(name, values, unit=unit, data=data, **options)
+        self.records[name] = record
+        show(record.text(), {MIME: record.bundle()})
+
+    def record_table(
+        self,
+        prefix: str,
+        table: pd.DataFrame,
+        units: Mapping[str, str],
+        *,
+        recorded: bool = False,
+        tolerance: float = 0.05,
+    ) -> None:
+        r"""`record` each column of `units` (column to unit) as `prefix.column`: the mean of each subject's rows.
+
+        `table` has a column or an index `subject`. Columns it lacks are passed over, and so are subjects without a
+        number.
+        """
+        if not len(table):
+            return
+        means = table.groupby("subject").mean(numeric_only=True)
+        for column, unit in units.items():
+            if column in means and len(values := means[column].dropna()):
+                options: dict[str, Any] = {"recorded": recorded, "tolerance": tolerance}
+                self.record(f"{prefix}.{column}", values, unit=unit, subjects=list(values.index), **options)
+
+    @property
+    def shows_recorded(self) -> bool:
+        r"""Whether long experiments are shown from the tables of a longer run: in `classroom`, and on real scans."""
+        return self.profile == "classroom" or self.data_dir is not None
+
+    def experiment(self, name: str, compute: Callable[[], pd.DataFrame], *, in_classroom: bool = False) -> pd.DataFrame:
+        r"""The table of a long experiment: computed and kept as `course/results/<name>.csv`, or read from there.
+
+        With `in_classroom` it is computed in `classroom` too, on the phantom, and only beside real scans read. A longer
+        run that was interrupted finds the tables it had finished in `folder`.
+        """
+        if not self.shows_recorded:
+            return computed_table(name, self.folder, f"{self.profile}-{self.seed}", compute)
+        read: pd.DataFrame = compute() if in_classroom and self.data_dir is None else self.recorded(name)
+        return read
+
+    def claims(self, *chosen: str) -> None:
+        r"""Show this lesson's claims, or those `chosen` by id, judged on what was recorded so far in this kernel."""
+        table = claims_of_lesson(self.lesson, self.profile, self.records, chosen)
+        note = "A phantom shows a mechanism, never clinical performance. " if self.data == "phantom" else ""
+        text = f"{note}In brackets: the 95 % interval. *Recorded*: the number is that of a longer run.\n\n{table}"
+        show(text, {"text/markdown": text})
+
+    def recorded(self, name: str) -> Any:
+        r"""A table of a longer run, `course/results/<name>.csv` (a DataFrame) or `.json`, announced as *recorded*.
+
+        Raises:
+            InputError: There is no such table.
+        """
+        file, table = recorded_table(name)
+        show(f"recorded (from a longer run, not computed here): {file}")
+        return table

@@ -1,0 +1,1 @@
+r"""Training of any network: the loop, its state, experiments, weights, and the device."""

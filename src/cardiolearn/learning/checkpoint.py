@@ -1,0 +1,118 @@
+r"""The state of a training, kept on disk so that a killed one goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cardiolearn.errors import InputError
+from cardiolearn.imaging.files import read_tensors, write_atomically, write_tensors
+
+NOTES = "cardiolearn"
+
+
+@dataclass
+class History:
+    r"""What a training went through: `loss[i]` at step `steps[i]` (from 1), validation score by step, seconds in all.
+
+    >>> History.from_dict(json.loads(json.dumps(History([1], [0.5], {1: 0.8}).to_dict())))
+    History(steps=[1], loss=[0.5], validation={1: 0.8}, seconds=0.0)
+    """
+
+    steps: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    validation: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def write(self, path: Path) -> None:
+        r"""Keep a training's course for later lessons: `to_dict` as JSON, the losses to four decimals."""
+        rounded = {"loss": [round(loss, 4) for loss in self.loss]}
+        write_atomically(path, (json.dumps(self.to_dict() | rounded) + "\n").encode())
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> History:
+        r"""Inverse of `to_dict`, also after a passage through JSON, which turns the steps into text."""
+        validation = {int(step): float(score) for step, score in values["validation"].items()}
+        return cls(list(values["steps"]), list(values["loss"]), validation, float(values["seconds"]))
+
+
+class TrainingState:
+    r"""All that a resumed training must find again: weights, Adam's moments, best weights and score, history."""
+
+    def __init__(self, network: nn.Module, learning_rate: float) -> None:
+        self.network = network
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
+        self.history = History()
+        self.best: dict[str, Tensor] = {}
+        self.best_score = -math.inf
+
+    @property
+    def done(self) -> int:
+        r"""Steps behind us."""
+        return len(self.history.steps)
+
+    def note(self, loss: float, seconds: float) -> None:
+        r"""Count a step, with its loss and the seconds since the beginning."""
+        self.history.steps.append(self.done + 1)
+        self.history.loss.append(loss)
+        self.history.seconds = seconds
+
+    def judge(self, score: float) -> None:
+        r"""Note the validation score after the last step; keep the weights if they are the best so far."""
+        self.history.validation[self.done] = score
+        if score > self.best_score:
+            self.best_score = score
+            self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
+
+    def take_best(self) -> None:
+        r"""Give the network its best validated weights, where there was a validation."""
+        if self.best:
+            self.network.load_state_dict(self.best)
+
+    def save(self, path: Path, settings: dict[str, Any]) -> None:
+        r"""Replace `path` by one safetensors file with the rest as JSON in its header: all of it or nothing."""
+        tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam/{index}/{name}": value for name, value in moments.items()}
+        notes = {"settings": settings, "history": self.history.to_dict()}
+        write_tensors(path, tensors, {NOTES: json.dumps(notes)})
+
+    def load(self, path: Path, settings: dict[str, Any]) -> None:
+        r"""Take up the state `save` left; `InputError` where it is damaged or of a training with other settings."""
+        tensors, header = read_tensors(path)
+        if NOTES not in header:
+            raise InputError(f"{path}: expected a training checkpoint, got another safetensors file")
+        notes = json.loads(header[NOTES])
+        if notes["settings"] != settings:
+            raise InputError(f"{path}: checkpoint of another training: expected {settings}, got {notes['settings']}")
+        groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "adam": {}}
+        for name, value in tensors.items():
+            kind, _, rest = name.partition("/")
+            groups[kind][rest] = value
+        try:
+            self.network.load_state_dict(groups["network"])
+        except RuntimeError as error:
+            raise InputError(f"{path}: checkpoint of a network of another shape") from error
+        self._load_adam(groups["adam"])
+        self.best, self.history = groups["best"], History.from_dict(notes["history"])
+        self.best_score = max(self.history.validation.values(), default=-math.inf)
+
+    def _load_adam(self, saved: dict[str, Tensor]) -> None:
+        r"""Put Adam's moments back in the memory layout of their parameters, as they were before."""
+        parameters = self.optimiser.param_groups[0]["params"]
+        for name, value in saved.items():
+            index, _, moment = name.partition("/")
+            parameter = parameters[int(index)]
+            if moment != "step":
+                value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+            self.optimiser.state[parameter][moment] = value

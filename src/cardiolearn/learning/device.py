@@ -1,0 +1,77 @@
+r"""What a computation runs on: the device, its memory, and processes beside this one."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from cardiolearn.errors import InputError
+
+Result = TypeVar("Result")
+
+
+def pick_device(name: str) -> torch.device:
+    r"""The device called `auto`, `cpu`, `cuda` or `mps`; `auto` takes the fastest there is.
+
+    Raises:
+        InputError: the name is unknown or this machine lacks the device.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, there in present.items() if there))
+    if name not in present:
+        raise InputError(f"device: expected auto, cpu, cuda or mps, got {name!r}")
+    if not present[name]:
+        raise InputError(
+            f"device: {name!r} was asked for, but this machine or this build of torch has none; use 'auto'"
+        )
+    return torch.device(name)
+
+
+def keep_freed_memory() -> None:
+    r"""Keep large blocks that are freed for the next ones, where the C library is glibc. Call before inference.
+
+    By default each activation above 32 MB is fetched from the system anew and page-faulted in: without this the FCN
+    needed 2 to 3 times as long for ten slices of 192x208 and 1.2 times as long for a training step. Peak memory stays.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, top_pad, mmap_max = -1, -2, -4  # names of malloc.h
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(top_pad, 64 * 2**20)
+
+
+def place(network: nn.Module, device: torch.device) -> None:
+    r"""Move to `device`, in place, with the channels innermost: on the CPU 1.5 to 2.6 times faster."""
+    solid = any(isinstance(module, nn.Conv3d) for module in network.modules())
+    flat = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    order = torch.channels_last_3d if solid else torch.channels_last if flat else torch.preserve_format
+    network.to(device, memory_format=order)  # type: ignore[call-overload]
+
+
+def in_processes(tasks: Sequence[Callable[[], Result]], jobs: int) -> Iterator[tuple[int, Result]]:
+    r"""The number and the result of each of `tasks` as it ends, `jobs` at a time, each in a process with one thread.
+
+    Small computations do more that way than one after the other on all cores. A task is sent to another process, so it
+    must be importable there: a function of a module, or a partial of one. After a failure nothing that waits is begun,
+    but for what was handed to a process already.
+    """
+    if not tasks:
+        return
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,))
+    try:
+        work = {pool.submit(task): number for number, task in enumerate(tasks)}
+        for done in as_completed(work):
+            yield work.pop(done), done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # once only: leaving a `with` would shut down again and take it back

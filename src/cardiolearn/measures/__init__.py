@@ -1,0 +1,1 @@
+r"""Numbers about images: how alike, how large, how sure."""

@@ -1,0 +1,65 @@
+r"""What a clinical report states of a heart: volumes, ejection fractions and mass, defined once."""
+
+from __future__ import annotations
+
+from cardiolearn.errors import InputError
+from cardiolearn.imaging.image import Image
+from cardiolearn.imaging.structures import LABELS, MYOCARDIAL_DENSITY
+
+
+def volumes_ml(labels: Image) -> dict[str, float]:
+    r"""Volume of each structure in mL: voxel count times voxel volume, which is right on sheared grids too.
+
+    Args:
+        labels: `(Z, Y, X)` with values of `LABELS`.
+
+    Source: Bai et al. 2018, code `eval_ventricular_volume.py`.
+    """
+    if labels.data.ndim != 3:
+        raise InputError(f"volumes: expected one frame (Z, Y, X), got {tuple(labels.data.shape)}")
+    voxel_ml = labels.voxel_volume / 1000
+    return {name: int((labels.data == value).sum()) * voxel_ml for name, value in LABELS.items()}
+
+
+def ejection_fraction(edv: float, esv: float) -> float:
+    r"""Share of the end-diastolic volume that is ejected, in %; NaN without a cavity at end-diastole.
+
+    >>> ejection_fraction(120.0, 48.0)
+    60.0
+    """
+    return 100 * (edv - esv) / edv if edv else float("nan")
+
+
+def mass_g(volume_ml: float) -> float:
+    r"""Mass in g of a volume of myocardium in mL, of density 1.05 g/mL."""
+    return volume_ml * MYOCARDIAL_DENSITY
+
+
+def volumes_line(edv: float, esv: float) -> str:
+    r"""What a report says of a ventricle, from its end-diastolic and end-systolic volume in mL.
+
+    >>> volumes_line(120.0, 48.0)
+    'EDV 120 mL, ESV 48 mL, EF 60 %'
+    """
+    return (
+        f"EDV {edv:.0f} mL, ESV {esv:.0f} mL, EF {ejection_fraction(edv, esv):.0f} %" if edv > 0 else "no cavity found"
+    )
+
+
+def clinical_indices(labels_ed: Image, labels_es: Image) -> dict[str, float]:
+    r"""What a report states: `{lv,rv}_{edv,esv,sv}` in mL, `{lv,rv}_ef` in %, `lv_mass` in g (at end-diastole).
+
+    Args:
+        labels_ed: short-axis labels `(Z, Y, X)` at end-diastole.
+        labels_es: the same at end-systole.
+
+    An ejection fraction without a cavity at end-diastole is NaN.
+
+    Source: Bai et al. 2018, code `eval_ventricular_volume.py`; myocardial density 1.05 g/mL.
+    """
+    ed, es = volumes_ml(labels_ed), volumes_ml(labels_es)
+    indices = {"lv_mass": mass_g(ed["myocardium"])}
+    for side in ("lv", "rv"):
+        indices |= {f"{side}_edv": ed[side], f"{side}_esv": es[side], f"{side}_sv": ed[side] - es[side]}
+        indices[f"{side}_ef"] = ejection_fraction(ed[side], es[side])
+    return indices

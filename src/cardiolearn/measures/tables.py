@@ -1,0 +1,134 @@
+r"""Tables with one row per scan: a method, the annotators and the truth, compared two by two.
+
+Segmentations go by (subject, phase), as `whole_scan.segment_all` returns them; outlines by (subject, phase) and
+annotator. Every table has the columns `subject` and `phase`, so that all of them can be paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from cardiolearn.imaging.image import Image
+from cardiolearn.imaging.structures import NAMES, PHASES, VENTRICLES
+from cardiolearn.imaging.study import Study
+from cardiolearn.measures.agreement import compare, compare_chambers, compare_pairs
+from cardiolearn.measures.clinical import clinical_indices
+
+Found = Mapping[tuple[str, str], Image]
+Outlined = Mapping[tuple[str, str], Mapping[str, Image]]
+INDICES = ("lv_edv", "lv_esv", "lv_ef", "lv_mass", "rv_edv", "rv_esv", "rv_ef")
+_MEASURES = {"dice": "Dice", "mcd": "MCD (mm)", "dropped": "slices dropped"}
+#: Units of what `agreement.compare` gives.
+DICE_UNITS = {f"dice.{key}": "1" for key in VENTRICLES}
+CONTOUR_UNITS = {f"mcd.{key}": "mm" for key in VENTRICLES}
+#: Units of what `bias` compares.
+BIAS_UNITS = {"lv_edv": "%", "lv_esv": "%", "lv_mass": "%", "lv_ef": "points"}
+
+
+def true_labels(studies: Iterable[Study], view: str = "sa") -> dict[tuple[str, str], Image]:
+    r"""The labels kept with the studies: a phantom's are the truth, a patient's were outlined by somebody."""
+    pairs = [(study, phase) for phase in PHASES for study in studies]
+    return {(s.subject, p): s.labels(view, p) for s, p in pairs if s.has(view, p, label=True)}
+
+
+def versus_annotators(found: Found, outlined: Outlined) -> pd.DataFrame:
+    r"""`agreement.compare` of each segmentation with each annotator's outlines of the scan."""
+    return _table(
+        {"subject": s, "phase": p, "annotator": name, **compare(found[s, p], labels)}
+        for (s, p), people in outlined.items()
+        if (s, p) in found
+        for name, labels in people.items()
+    )
+
+
+def between_annotators(outlined: Outlined) -> pd.DataFrame:
+    r"""`agreement.compare` of every two annotators of a scan, as `pair`."""
+    return _table(
+        {"subject": s, "phase": p, **row} for (s, p), people in outlined.items() for row in compare_pairs(people)
+    )
+
+
+def versus_truth(truth: Found, segmentations: Mapping[str, Found]) -> pd.DataFrame:
+    r"""`agreement.compare` of segmentations of the same scans, by name (`method`), with the truth."""
+    return _table(
+        {"subject": s, "phase": p, "method": method, **compare(found[s, p], labels)}
+        for method, found in segmentations.items()
+        for (s, p), labels in truth.items()
+        if (s, p) in found
+    )
+
+
+def chambers(found: Found, truth: Found, view: str) -> pd.DataFrame:
+    r"""`agreement.compare_chambers` of long-axis segmentations of a `view` with the truth."""
+    return _table(
+        {"subject": s, "phase": p, **compare_chambers(found[s, p], labels, view)}
+        for (s, p), labels in truth.items()
+        if (s, p) in found
+    )
+
+
+def of_subject(found: Mapping[str, Found], subject: str) -> dict[str, Image]:
+    r"""Of segmentations by view those of one subject, by "view phase"."""
+    keys = [(view, phase) for view in found for phase in PHASES if (subject, phase) in found[view]]
+    return {f"{view} {phase}": found[view][subject, phase] for view, phase in keys}
+
+
+def indices(found: Found) -> pd.DataFrame:
+    r"""`study.clinical_indices` of every subject with both phases, one row each, by subject."""
+    subjects = [s for s, p in found if p == "ED" and (s, "ES") in found]
+    rows = [{"subject": s, **clinical_indices(found[s, "ED"], found[s, "ES"])} for s in subjects]
+    return _table(rows).set_index("subject") if rows else pd.DataFrame(columns=list(INDICES))
+
+
+def annotators_indices(outlined: Outlined) -> pd.DataFrame:
+    r"""The annotators' mean of each index, by subject."""
+    names = sorted({name for people in outlined.values() for name in people})
+    each = [indices(_of(outlined, name)) for name in names]
+    return pd.concat(each).groupby(level=0, sort=False).mean() if each else pd.DataFrame(columns=list(INDICES))
+
+
+def bias(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    r"""How far `ours` lies from `theirs` (both as `indices` gives them) by subject, in `BIAS_UNITS`.
+
+    Volumes and mass in percent of `theirs`, the ejection fraction in points. Subjects that one of them lacks are left
+    out.
+    """
+    both = ours.index.intersection(theirs.index, sort=False)
+    a, b = ours.loc[both], theirs.loc[both]
+    relative = {name: 100 * (a[name] / b[name] - 1) for name, unit in BIAS_UNITS.items() if unit == "%"}
+    return pd.DataFrame(relative | {"lv_ef": a["lv_ef"] - b["lv_ef"]}).rename_axis("subject")
+
+
+def overview(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    r"""Means of what `agreement.compare` gives, for a reader: a row for each measure, a column for each of `by`."""
+    rows = {f"{m}.{key}": f"{NAMES[key]}, {what}" for m, what in _MEASURES.items() for key in VENTRICLES}
+    means = table.groupby(by, sort=False).mean(numeric_only=True).T
+    return means.loc[[name for name in rows if name in means.index]].rename(index=rows).round(2)
+
+
+def by_subject(table: pd.DataFrame) -> pd.DataFrame:
+    r"""Means over everything else, one row per subject."""
+    return table.groupby("subject", sort=True).mean(numeric_only=True)
+
+
+def repeated(first: Found, second: Found, outlined_first: Outlined, outlined_second: Outlined) -> pd.DataFrame:
+    r"""How far the LV ejection fraction (points) of two visits differs, by subject: of the `network`, and on average of
+    the `observers`, each of whom outlined both."""
+    people = sorted({name for outlined in outlined_first.values() for name in outlined})
+    everybody = {"network": (first, second)} | {
+        name: (_of(outlined_first, name), _of(outlined_second, name)) for name in people
+    }
+    change = {name: (indices(a)["lv_ef"] - indices(b)["lv_ef"]).abs() for name, (a, b) in everybody.items()}
+    table = pd.DataFrame({"network": change["network"], "observers": pd.DataFrame(change)[people].mean(axis=1)})
+    return table.rename_axis("subject").reset_index()
+
+
+def _of(outlined: Outlined, name: str) -> Found:
+    return {key: people[name] for key, people in outlined.items() if name in people}
+
+
+def _table(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows))
+    return table if len(table) else pd.DataFrame(columns=["subject", "phase"])

@@ -1,0 +1,1 @@
+r"""The lecture's methods, a package each; none imports another."""

@@ -1,0 +1,1 @@
+r"""Lesson 1: outlining the heart."""

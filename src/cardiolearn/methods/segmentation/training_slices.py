@@ -1,0 +1,63 @@
+r"""What the FCN learns from: slice maps pictured anew for every batch, and slices held out to score it with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from cardiolearn.measures.metrics import dice
+from cardiolearn.phantom.cohorts.rendering import render_batch
+from cardiolearn.phantom.cohorts.slice_maps import SliceMaps
+from cardiolearn.phantom.scanners.mri import ANY_VENDOR, Vendor
+
+
+@dataclass(frozen=True)
+class TrainingSlices:
+    r"""What a network learns from: the first `n` slices of `maps`, ever anew pictured by `vendor`; the others test it.
+
+    A batch holds `batch` pictures of `size` x `size` pixels of `pixel` mm, with labels below `n_classes`; `upright` as
+    in `render_batch`.
+    """
+
+    maps: SliceMaps = field(repr=False)
+    n: int
+    vendor: Vendor = ANY_VENDOR
+    size: int = 128
+    pixel: float = 1.5
+    batch: int = 16
+    n_classes: int = 4
+    upright: bool = False
+
+    def __call__(self, step: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        r"""Images `(batch, 1, size, size)` and labels of slices picked at random; what `training.train` asks for."""
+        return self._pictures(torch.randint(0, self.n, (self.batch,), generator=generator), generator)
+
+    @staticmethod
+    def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        r"""Mean cross-entropy of the pixels."""
+        return nn.functional.cross_entropy(logits, labels)
+
+    def held_out_score(self, network: nn.Module) -> float:
+        r"""Mean Dice of the structures over the slices that are not learnt from, each pictured once."""
+        images, labels = self._held_out
+        found = found_labels(network, images)
+        return sum(dice(found == k, labels == k) for k in range(1, self.n_classes)) / (self.n_classes - 1)
+
+    @cached_property
+    def _held_out(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._pictures(torch.arange(self.n, len(self.maps)), torch.Generator().manual_seed(99))
+
+    def _pictures(self, picks: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        options: dict[str, Any] = {"size": self.size, "pixel": self.pixel, "n_classes": self.n_classes}
+        return render_batch(self.maps, picks, generator, vendor=self.vendor, upright=self.upright, **options)
+
+
+@torch.no_grad()
+def found_labels(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    r"""The likeliest label `(N, Y, X)` of each pixel of pictures `(N, 1, Y, X)`, on the CPU."""
+    device = next(network.parameters()).device
+    return torch.cat([network(part.to(device)).argmax(1).cpu() for part in images.split(16)])

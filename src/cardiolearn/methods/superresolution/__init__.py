@@ -1,0 +1,1 @@
+r"""Lesson 2: thin slices from thick ones."""

@@ -1,0 +1,299 @@
+r"""The beating ventricles: a closed-form chart between material points and positions in time.
+
+**Heart frame** (mm, right-handed): origin at the centre of the mitral plane at end-diastole, `z` points along the LV
+axis from base to apex, `x` from the septum to the lateral wall, `y` to the anterior wall. A short-axis slice seen from
+the apex with `x` to the right and `y` up looks as radiologists show it: the RV on the left.
+
+**Material coordinates** are cylindrical at end-diastole: radius :math:`\rho_0`, angle :math:`\theta_0`, depth :math:`Z`
+(0 at the mitral plane). With activation `a` (0 at end-diastole, 1 at end-systole), longitudinal stretch
+:math:`\lambda = 1 - a\,e_l` and cavity area factor :math:`g(Z)`:
+
+.. math::
+    z = H - \lambda (H - Z), \qquad \theta = \theta_0 + \varphi(Z, a), \qquad
+    \rho^2 = g\,R_{en}^2 + (\rho_0^2 - R_{en}^2)/\lambda
+
+whose Jacobian determinant is exactly 1 in the wall: the muscle is incompressible, so it must thicken when the cavity
+shrinks. A centre line, a tilt of the mitral plane and smooth shape modes follow, all shears of determinant 1.
+
+Source: our own construction; incompressible prolate kinematics in the spirit of Arts et al., J Biomech 1991 (deviation:
+cylindrical instead of prolate layers, so the inverse needs no iteration).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from cardiolearn.imaging.structures import MYOCARDIAL_DENSITY
+from cardiolearn.phantom.body.curves import smoothstep
+from cardiolearn.phantom.body.subject import Subject
+
+_DEGREE = math.pi / 180.0
+
+
+@dataclass(frozen=True)
+class Material:
+    r"""Material coordinates of N points: radius and depth in mm, angle in rad, and the radii there now."""
+
+    rho: torch.Tensor
+    theta: torch.Tensor
+    depth: torch.Tensor
+    rho_now: torch.Tensor
+    endo_now: torch.Tensor
+    epi_now: torch.Tensor
+
+
+class Heart:
+    r"""Both ventricles of one subject, from its volumes, mass and shape modes.
+
+    Args:
+        subject: volumes in mL, mass in g, length in mm; `shape` holds 24 standard-normal mode weights and
+            `unseen_shape` 8 more that are zero in every training subject.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        c = subject.shape
+        self.length = subject.lv_length
+        self.shortening = subject.longitudinal_shortening
+        self._set_left(c, subject.unseen_shape)
+        self._set_right(c)
+        self._set_modes(c, subject.unseen_shape)
+        self._solve_left(subject)
+        self._solve_right(subject)
+
+    # ------------------------------------------------------------------ shape
+    def _set_left(self, c: tuple[float, ...], unseen: tuple[float, ...]) -> None:
+        self._bullet = 2.5 * math.exp(0.13 * c[0])  # 2 is an ellipsoid, more is a bullet
+        self._waist = max(0.0, 0.10 + 0.05 * c[1])  # narrowing at the mitral ring
+        fourth, third = (4, 0.02 * unseen[2], 1.5 * unseen[3]), (3, 0.06 * unseen[4], 1.5 * unseen[5])
+        self._ovals = ((2, 0.035 * c[2], 1.5 * c[3]), (3, 0.018 * c[4], 1.5 * c[5]), fourth)
+        self._wall_modes = ((1, 0.05 * c[6], 1.5 * c[7]), (2, 0.04 * c[8], 0.0), third)
+        self._apex_wall = min(max(0.60 + 0.10 * c[9], 0.35), 0.9)
+
+    def _set_right(self, c: tuple[float, ...]) -> None:
+        self._insertion = ((118.0 + 6.0 * c[10]) * _DEGREE, (246.0 + 7.0 * c[11]) * _DEGREE)
+        self._rv_reach = min(max(0.88 + 0.05 * c[12], 0.72), 0.99)  # of the LV length
+        self._rv_taper = 1.7 * math.exp(0.15 * c[13])
+        self._rv_skew = math.exp(0.16 * c[14] + 0.24)  # where along the septum the RV is deepest
+        self._rv_blunt = 0.55 * math.exp(0.12 * c[15])
+        self._rv_corner = max(0.0, 0.38 + 0.22 * c[17])  # the acute margin, where free wall and diaphragm side meet
+        self.outflow_length = 25.0 + 3.5 * c[16]  # above the mitral plane, mm
+        self._outflow_depth = 22.0 + 2.0 * c[16]
+        self.rv_wall = 3.2 + 0.4 * c[18]
+
+    def _set_modes(self, c: tuple[float, ...], unseen: tuple[float, ...]) -> None:
+        self._bend = (3.0 * c[19], 3.0 * c[20])
+        self._tilt = (0.10 * c[21], 0.06 + 0.10 * c[22])
+        self._shear = ((1.6 * c[23], 95.0, 0.7), (1.5 * unseen[0], 60.0, 2.0), (1.5 * unseen[1], 70.0, 4.0))
+        self._bulge = (0.08 * abs(unseen[6]), 2.0 * unseen[7])  # an apical bulge, as after an infarct
+
+    def _profile(self, s: torch.Tensor, waist: float) -> torch.Tensor:
+        # Relative radius along the axis: slightly narrow at the base, a bullet below it, 0 at the apex (s = 1).
+        below = ((s - 0.2) / 0.8).clamp(0.0, 1.0)
+        above = ((0.2 - s) / 0.2).clamp(0.0, 1.0)
+        return (1.0 - below**self._bullet).clamp_min(0.0).sqrt() * (1.0 - waist * above**2)
+
+    def _ring(self, theta: torch.Tensor, modes: tuple[tuple[int, float, float], ...]) -> torch.Tensor:
+        ring = torch.ones_like(theta)
+        for order, amplitude, angle in modes:
+            if amplitude:
+                ring = ring + amplitude * torch.cos(order * (theta - angle))
+        return ring
+
+    def endo_radius(self, depth: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+        r"""LV cavity radius in mm at end-diastole, at depths (mm) and angles (rad) of any one shape."""
+        s = depth / self.length
+        radius = self._radius * self._profile(s, self._waist) * self._ring(theta, self._ovals)
+        if self._bulge[0]:
+            apical, side = smoothstep((s - 0.4) / 0.3), torch.cos(theta - self._bulge[1]).clamp_min(0)
+            radius = radius * (1 + self._bulge[0] * apical * side)
+        return radius
+
+    def epi_radius(self, depth: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+        r"""Outer radius of the LV wall in mm at end-diastole; never thinner than a quarter of the mean wall."""
+        septum = torch.cos(0.5 * (theta - math.pi)) ** 4
+        wall = self.wall * self._ring(theta, self._wall_modes) * (1.0 + self.subject.septal_asymmetry * septum)
+        outer = self._radius * self._ring(theta, self._ovals) + wall
+        epi = outer * self._profile(depth / self.height, 0.5 * self._waist)
+        inside = (depth < self.height).to(depth.dtype)
+        return torch.maximum(epi, (self.endo_radius(depth, theta) + 0.25 * self.wall) * inside)
+
+    @property
+    def height(self) -> float:
+        r"""Depth of the epicardial apex in mm: cavity length plus apical wall."""
+        return self.length + self._apex_wall * self.wall
+
+    # ------------------------------------------------------------------ solving for the subject's volumes
+    def _solve_left(self, subject: Subject) -> None:
+        depth, theta, cell = self._grid(0.0, self.length)
+        self._radius, self.wall = 1.0, 8.0
+        unit = (0.5 * self.endo_radius(depth, theta) ** 2).sum().item() * cell
+        self._radius = math.sqrt(subject.lv_edv * 1e3 / unit)
+        target = subject.lv_mass / MYOCARDIAL_DENSITY * 1e3
+        low, high = 1.5, 40.0
+        for _ in range(30):
+            self.wall = 0.5 * (low + high)
+            low, high = (self.wall, high) if self._wall_volume() < target else (low, self.wall)
+        area = 0.5 * self.endo_radius(depth, theta) ** 2
+        s = depth / self.length
+        total = area.sum().item()
+        gradient = 0.5  # the apex empties more than the base
+        remain = subject.lv_esv / subject.lv_edv / (1.0 - self.shortening)
+        while True:
+            weight = (area * (1.0 + gradient * (s - 0.45))).sum().item()
+            self._emptying = (1.0 - remain) * total / weight
+            if self._emptying * (1.0 + 0.55 * gradient) < 0.96 or gradient < 0.01:
+                break
+            gradient *= 0.7
+        self._emptying_gradient = gradient
+
+    def _solve_right(self, subject: Subject) -> None:
+        self._depth, self._rv_systole = 1.0, 1.0
+        low, high = 1.0, 120.0
+        for _ in range(26):
+            self._depth = 0.5 * (low + high)
+            low, high = (self._depth, high) if self.rv_volume(0.0) < subject.rv_edv else (low, self._depth)
+        low, high = 0.05, 1.6
+        for _ in range(22):
+            self._rv_systole = 0.5 * (low + high)
+            low, high = (self._rv_systole, high) if self.rv_volume(1.0) < subject.rv_esv else (low, self._rv_systole)
+
+    def _grid(self, top: float, bottom: float, n: int = 96) -> tuple[torch.Tensor, torch.Tensor, float]:
+        step = (bottom - top) / n
+        depth = top + step * (torch.arange(n) + 0.5)
+        theta = 2.0 * math.pi * (torch.arange(n) + 0.5) / n
+        return depth[:, None].expand(n, n), theta[None].expand(n, n), step * 2.0 * math.pi / n
+
+    def _wall_volume(self) -> float:
+        depth, theta, cell = self._grid(0.0, self.height)
+        ring = self.epi_radius(depth, theta) ** 2 - self.endo_radius(depth, theta) ** 2
+        return 0.5 * ring.sum().item() * cell
+
+    # ------------------------------------------------------------------ motion
+    def stretch(self, a: float) -> float:
+        r"""Longitudinal stretch :math:`\lambda` at activation `a`."""
+        return 1.0 - a * self.shortening
+
+    def cavity_factor(self, depth: torch.Tensor, a: float) -> torch.Tensor:
+        r"""Cavity cross-section now, relative to end-diastole, at material depth (mm)."""
+        s = (depth / self.length).clamp(0.0, 1.0)
+        return (1.0 - a * self._emptying * (1.0 + self._emptying_gradient * (s - 0.45))).clamp_min(0.02)
+
+    def _twist(self, depth: torch.Tensor, a: float) -> torch.Tensor:
+        return a * self.subject.twist * _DEGREE * ((depth / self.length).clamp(0.0, 1.2) - 0.3)
+
+    def radii_now(self, depth: torch.Tensor, theta: torch.Tensor, a: float) -> tuple[torch.Tensor, torch.Tensor]:
+        r"""Endo- and epicardial radius in mm at activation `a`, at material depth and angle."""
+        endo = self.endo_radius(depth, theta) ** 2
+        endo_now = endo * self.cavity_factor(depth, a)
+        wall = (self.epi_radius(depth, theta) ** 2 - endo).clamp_min(0.0)
+        return endo_now.sqrt(), (endo_now + wall / self.stretch(a)).sqrt()
+
+    def rv_outer(self, depth: torch.Tensor, theta: torch.Tensor, epi_now: torch.Tensor, a: float) -> torch.Tensor:
+        r"""Radius in mm of the RV cavity's free-wall side at activation `a`; equal to `epi_now` where there is no RV.
+
+        Between the two insertion lines the cavity hangs on the septum; above the mitral plane it narrows and turns
+        anteriorly into the outflow tract, which ends at the pulmonary valve.
+        """
+        above = smoothstep(-depth / 16.0)
+        anterior = self._insertion[0] + above * (72.0 * _DEGREE - self._insertion[0])
+        inferior = self._insertion[1] + above * (150.0 * _DEGREE - self._insertion[1])
+        reach = (depth / (self._rv_reach * self.length)).clamp(0.0, 1.0)
+        narrow = 0.20 * reach**2 * (inferior - anterior)  # the crescent narrows to the apex
+        u = ((theta % (2.0 * math.pi)) - anterior - narrow) / (inferior - anterior - 2.0 * narrow)
+        shape = torch.sin(math.pi * u.clamp(0.0, 1.0) ** self._rv_skew).clamp_min(0.0) ** self._rv_blunt
+        shape = shape * (1.0 + self._rv_corner * torch.exp(-(((u - 0.68) / 0.17) ** 2)))
+        taper = (1.0 - reach**self._rv_taper).clamp_min(0.0) ** 0.85
+        top = (1.0 - (-depth / self.outflow_length).clamp(0.0, 1.0) ** 6).clamp_min(0.0).sqrt()
+        reach_now = self._depth * (1.0 - a * (1.0 - self._rv_systole))
+        out_now = self._outflow_depth * (1.0 - 0.32 * a)
+        deep = (reach_now * (1.0 - above) + out_now * above) * taper * top
+        return epi_now + deep * shape
+
+    def septal_angle(self, theta: torch.Tensor) -> torch.Tensor:
+        r"""How far (rad) an angle lies within the sector that can hold RV, with a margin; negative laterally."""
+        first, last = min(72.0 * _DEGREE, self._insertion[0]), max(150.0 * _DEGREE, self._insertion[1])
+        turned = theta % (2.0 * math.pi)
+        return torch.minimum(turned - first, last - turned) + 0.35
+
+    def base_radius(self, depth: torch.Tensor, epi_now: torch.Tensor) -> torch.Tensor:
+        r"""Inner radius of the RV (mm): the septum below the mitral plane, drawn in beside the aortic root above it."""
+        return epi_now * (1.0 - 0.3 * smoothstep(-depth / 30.0))
+
+    def mitral_radius(self, a: float) -> float:
+        r"""Mean radius of the LV cavity at the mitral plane in mm at activation `a`."""
+        zero = torch.zeros(1)
+        return (self.endo_radius(zero, zero) * self.cavity_factor(zero, a).sqrt()).item()
+
+    # ------------------------------------------------------------------ volumes by integration
+    def lv_volume(self, a: float) -> float:
+        r"""LV cavity volume in mL at activation `a`, papillary muscles and trabeculae included."""
+        depth, theta, cell = self._grid(0.0, self.length)
+        area = 0.5 * self.radii_now(depth, theta, a)[0] ** 2
+        return area.sum().item() * cell * self.stretch(a) * 1e-3
+
+    def wall_volume(self) -> float:
+        r"""LV wall volume in mL; the same at every time, the wall is incompressible."""
+        return self._wall_volume() * 1e-3
+
+    def rv_volume(self, a: float) -> float:
+        r"""RV cavity volume in mL up to the pulmonary valve at activation `a`."""
+        depth, theta, cell = self._grid(-self.outflow_length, self.length)
+        epi = self.base_radius(depth, self.radii_now(depth.clamp_min(0.0), theta, a)[1])
+        ring = self.rv_outer(depth, theta, epi, a) ** 2 - epi**2
+        stretch = torch.where(depth > 0, self.stretch(a), 1.0)
+        return 0.5 * (ring * stretch).sum().item() * cell * 1e-3
+
+    # ------------------------------------------------------------------ the chart
+    def _offset(self, depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        arc = torch.sin(math.pi * (depth / self.height).clamp(-0.3, 1.0))
+        return self._bend[0] * arc, self._bend[1] * arc
+
+    def _warp(self, points: torch.Tensor, sign: float) -> torch.Tensor:
+        # Three shears, each moving one axis by a wave along another: determinant 1, undone in reverse order.
+        x, y, z = points.unbind(-1)
+        for axis in (0, 1, 2) if sign > 0 else (2, 1, 0):  # x along y, y along z, x along z
+            amplitude, wave, phase = self._shear[axis]
+            if not amplitude:
+                continue
+            shift = sign * amplitude * torch.sin(2 * math.pi * (y if axis == 0 else z) / wave + phase)
+            if axis == 1:
+                y = y + shift
+            else:
+                x = x + shift
+        return torch.stack((x, y, z), -1)
+
+    def to_material(self, points: torch.Tensor, a: float) -> Material:
+        r"""Which material point is at `points` `(..., 3)` mm (heart frame) at activation `a`."""
+        x, y, z = self._warp(points, -1.0).unbind(-1)
+        z = z - self._tilt[0] * x - self._tilt[1] * y
+        stretch, base = self.stretch(a), (1.0 - self.stretch(a)) * self.height
+        depth = torch.where(z > base, self.height - (self.height - z) / stretch, z - base)
+        dx, dy = self._offset(depth)
+        x, y = x - dx, y - dy
+        theta = torch.atan2(y, x) - self._twist(depth, a)
+        below = depth.clamp_min(0.0)
+        endo_now, epi_now = self.radii_now(below, theta, a)
+        rho_now = (x * x + y * y).sqrt()
+        endo = self.endo_radius(below, theta)
+        rho = (endo**2 + stretch * (rho_now**2 - endo_now**2)).clamp_min(0.0).sqrt()
+        rho = torch.where(rho_now < endo_now, rho_now * endo / endo_now.clamp_min(1e-3), rho)
+        return Material(rho, theta, depth, rho_now, endo_now, epi_now)
+
+    def to_space(self, rho: torch.Tensor, theta: torch.Tensor, depth: torch.Tensor, a: float) -> torch.Tensor:
+        r"""Where material points are at activation `a`: `(..., 3)` mm (heart frame); inverse of `to_material`."""
+        stretch = self.stretch(a)
+        below = depth.clamp_min(0.0)
+        endo, (endo_now, _) = self.endo_radius(below, theta), self.radii_now(below, theta, a)
+        wall = (endo_now**2 + (rho**2 - endo**2) / stretch).clamp_min(0.0).sqrt()
+        radius = torch.where(rho < endo, rho * endo_now / endo.clamp_min(1e-3), wall)
+        angle = theta + self._twist(depth, a)
+        dx, dy = self._offset(depth)
+        x, y = radius * torch.cos(angle) + dx, radius * torch.sin(angle) + dy
+        base = (1.0 - stretch) * self.height
+        z = torch.where(depth > 0, self.height - stretch * (self.height - depth), depth + base)
+        z = z + self._tilt[0] * x + self._tilt[1] * y
+        return self._warp(torch.stack((x, y, z), -1), 1.0)

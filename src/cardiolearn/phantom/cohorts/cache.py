@@ -1,0 +1,96 @@
+r"""Where what was sampled once is kept, so that an interrupted call goes on and a second one finds it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
+from pathlib import Path
+
+import platformdirs
+from torch import Tensor
+from tqdm import tqdm
+
+from cardiolearn.imaging.files import read_tensors, write_tensors
+from cardiolearn.learning.device import in_processes
+
+CACHE_VARIABLE = "CARDIOLEARN_CACHE"
+#: The version before the house was rebuilt: it sampled the same arrays, bit for bit (course/log.md, 2026-11-26).
+PREDECESSOR = "c953d625"
+_SAMPLERS = tuple(f"cardiolearn.phantom.cohorts.{name}" for name in ("rendering", "slice_maps", "studies", "volumes"))
+_HEARTS = ("cardiolearn.phantom.", "cardiolearn.imaging.structures")  # where what hearts depend on is said
+
+Make = Callable[[], Mapping[str, Tensor]]
+
+
+def cache_folder() -> Path:
+    r"""Where sampled hearts and unfinished trainings are kept: `CARDIOLEARN_CACHE`, else the user's cache folder.
+
+    Its last part names the phantom's code, so that a changed phantom never meets hearts of the old one. Trainings on
+    the predecessor's hearts, which are the same, are copied when the folder is first asked for.
+    """
+    named = os.environ.get(CACHE_VARIABLE)
+    root = Path(named) if named else platformdirs.user_cache_path("cardiolearn")
+    folder, before = root / f"phantom-{phantom_version()}", root / f"phantom-{PREDECESSOR}"
+    if before.is_dir() and not folder.exists():
+        for path in sorted(before.glob("*/*.*")):
+            if path.is_file():
+                (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, folder / path.parent.name)
+    return folder
+
+
+@lru_cache(maxsize=1)
+def phantom_version() -> str:
+    r"""A short hash of what the phantom's modules that make hearts say.
+
+    Comments, layout and docstrings do not count, nor what the files are called or in which order they import.
+    """
+    statements, todo, seen = list[str](), list(_SAMPLERS), {__name__, *_SAMPLERS}
+    while todo:
+        tree = ast.parse(_path(todo.pop()).read_text(encoding="utf-8"))
+        for other in _imported(tree):
+            if other not in seen:
+                seen.add(other)
+                todo.append(other)
+        statements += _said(tree)
+    return hashlib.sha256("\n".join(sorted(statements)).encode()).hexdigest()[:8]
+
+
+def _path(module: str) -> Path:
+    return Path(__file__).parents[3].joinpath(*module.split(".")).with_suffix(".py")
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    r"""The modules, of those that hearts depend on, that a module imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names = (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names))
+            yield from (name for name in names if name.startswith(_HEARTS) and _path(name).is_file())
+
+
+def _said(tree: ast.Module) -> Iterator[str]:
+    r"""Each statement of a module but imports and docstrings, as it is understood."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    yield from (ast.dump(node) for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def kept(files: Mapping[Path, Make], jobs: int, title: str, unit: str) -> list[Mapping[str, Tensor]]:
+    r"""The tensors of each file, in this order; `jobs` processes make those that are missing.
+
+    `title` and `unit` are shown by the progress bar. What makes a file is sent to another process, so it must be
+    importable there: a function of a module, or a partial of one.
+    """
+    missing = [partial(_make_file, path, make) for path, make in files.items() if not path.exists()]
+    for _ in tqdm(in_processes(missing, jobs), total=len(missing), desc=title, unit=unit, disable=not missing):
+        pass
+    return [read_tensors(path)[0] for path in files]
+
+
+def _make_file(path: Path, make: Make) -> None:
+    write_tensors(path, make(), {})

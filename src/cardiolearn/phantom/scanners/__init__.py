@@ -1,0 +1,1 @@
+r"""What a scanner makes of a subject."""

@@ -1,1 +1,0 @@
-r"""Bringing images of one heart into each other's place."""

@@ -1,0 +1,137 @@
+r"""What a lesson's experiments go through: tables kept or read, networks trained, rounded and shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cardiolearn import home, lab
+from cardiolearn.errors import InputError
+from cardiolearn.imaging.study import Study
+from cardiolearn.lab import recorded
+from cardiolearn.learning.weights import shipped_weights
+from cardiolearn.methods.segmentation.fcn import FCN
+from cardiolearn.methods.segmentation.training_slices import TrainingSlices
+from cardiolearn.phantom.cohorts import cache, studies
+from cardiolearn.phantom.cohorts.slice_maps import SIZE, SliceMaps
+from cardiolearn.phantom.cohorts.studies import Examination
+
+GOOD: dict[str, Any] = {"seed": 0, "device": "cpu", "data_dir": None, "weights": "shipped"}
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "course" / "results").mkdir(parents=True)
+    (tmp_path / "course" / "claims.toml").write_text("")
+    monkeypatch.setenv(home.VARIABLE, str(tmp_path))
+    monkeypatch.delenv(home.WEIGHTS_VARIABLE, raising=False)
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "cache"))
+    return lambda profile, **other: lab.start("01_toy", **GOOD | {"profile": profile} | other)
+
+
+def test_a_long_experiment_is_computed_once_and_then_read(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pd.DataFrame({"subject": ["a", "b"], "dice": [0.9, 0.123456789]})
+    with pytest.raises(InputError, match=r"toy\.csv: no such recorded table"):
+        start("classroom").experiment("toy", lambda: table)
+    computed = start("reproduce").experiment("toy", lambda: table)
+    assert computed["dice"].to_list() == [0.9, 0.12346]
+    again = start("reproduce").experiment("toy", lambda: pytest.fail("it was finished"))  # as after an interruption
+    assert again.equals(computed)
+    with pytest.raises(ZeroDivisionError):  # another seed, other numbers
+        start("reproduce", seed=1).experiment("toy", lambda: 1 / 0)
+    read = start("classroom").experiment("toy", lambda: pytest.fail("classroom computes nothing long"))
+    assert read.equals(computed)
+    monkeypatch.setattr(recorded, "code_version", lambda: "other")
+    other = pd.DataFrame({"subject": ["a"], "dice": [0.5]})
+    assert len(start("reproduce").experiment("toy", lambda: other)) == 1  # other code computes anew
+
+
+def test_an_experiment_of_the_classroom_is_read_only_beside_real_scans(start: Any, tmp_path: Path) -> None:
+    long, short = (pd.DataFrame({"subject": ["a"], "dB": [value]}) for value in (24.0, 22.0))
+    start("reproduce").experiment("short", lambda: long, in_classroom=True)
+    run = start("classroom")
+    assert run.experiment("short", lambda: short, in_classroom=True) is short
+    run.data_dir = tmp_path
+    read = run.experiment("short", lambda: pytest.fail("thin slices of patients do not exist"), in_classroom=True)
+    assert read["dB"].to_list() == [24.0]  # what classroom computed has not replaced it
+
+
+def test_record_table_averages_by_subject_and_passes_over_what_is_not_there(start: Any) -> None:
+    run = start("classroom")
+    table = pd.DataFrame({"subject": ["a", "b", "a"], "dice": [0.9, 0.8, 0.7], "mcd": [1.0, np.nan, 2.0]})
+    run.record_table("toy", table, {"dice": "1", "mcd": "mm", "other": "1"}, tolerance=0.3)
+    assert list(run.records) == ["toy.dice", "toy.mcd"]
+    dice, distance = run.records["toy.dice"], run.records["toy.mcd"]
+    assert np.asarray(dice.values) == pytest.approx([0.8, 0.8]) and list(dice.subjects) == ["a", "b"]
+    assert np.asarray(distance.values) == pytest.approx([1.5]) and distance.unit == "mm"
+    assert dice.tolerance == 0.3 and not dice.recorded
+    run.record_table("empty", table[:0], {"dice": "1"})
+    assert "empty.dice" not in run.records
+
+
+def test_recorded_numbers_are_the_phantoms_even_beside_real_scans(start: Any) -> None:
+    run = start("classroom")
+    run.data = "real"
+    run.record("toy.here", [1.0, 2.0])
+    run.record("toy.there", [1.0, 2.0], recorded=True)
+    assert (run.records["toy.here"].data, run.records["toy.there"].data) == ("real", "phantom")
+
+
+def slices() -> TrainingSlices:
+    g = torch.Generator().manual_seed(0)
+    tissue = torch.randint(0, 5, (9, 3, SIZE, SIZE), generator=g).to(torch.uint8)
+    return TrainingSlices(SliceMaps(tissue, (tissue[:, 0] % 4)), 6, size=32, pixel=4.0, batch=2)
+
+
+def test_longer_trainings_go_on_where_they_stopped(start: Any, tmp_path: Path) -> None:
+    seen: list[int] = []
+    for profile, kept in (("classroom", 0), ("reproduce", 1)):
+        run, network = start(profile), FCN(4)
+        history = run.train(network, slices(), "toy", 3, lambda step, loss: seen.append(step))
+        assert history.steps == [1, 2, 3] and not network.training
+        assert len(list(run.folder.glob("toy-6-3-0.safetensors"))) == kept
+    again = FCN(4)
+    start("reproduce").train(again, slices(), "toy", 3, lambda step, loss: pytest.fail("it was finished"))
+    assert seen == [1, 2, 3] * 2
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_what_is_tested_is_what_the_file_will_hold(start: Any) -> None:
+    run, network = start("reproduce"), FCN(4, seed=3)
+    ready = run.trained(network, "toy")
+    run.ship(network, "toy", {"dice": 0.5})
+    shown = start("classroom")
+    loaded = FCN(4)
+    same = shown.trained(loaded, "toy")
+    picture = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(ready(picture), same(picture))
+    assert torch.allclose(ready(picture), network(picture), atol=1e-3)
+    origin = shipped_weights()["toy"]
+    assert (origin.notebook, origin.profile, origin.metrics) == ("01_toy", "reproduce", {"dice": 0.5})
+
+
+def test_studies_are_the_cohort_or_those_of_the_folder(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def write(folder: Path, n: int, examination: Examination, **given: Any) -> list[Study]:
+        asked.append((folder.name, examination, given))
+        return []
+
+    monkeypatch.setattr(studies, "write_studies", write)
+    run = start("classroom")
+    run.studies(3)
+    run.studies(3, visit=1)
+    run.studies(1, frames=5, views=("sa", "la_4ch"))
+    assert len({name for name, *_ in asked}) == 3  # none overwrites another
+    assert asked[1][1].visit == 1
+    assert asked[2][1:] == (Examination(frames=5, views=("sa", "la_4ch")), {"seed": 0})
+    run.data_dir = tmp_path / "nothing"
+    with pytest.raises(InputError, match="expected a folder of studies"):
+        run.studies(3)

@@ -1,0 +1,290 @@
+r"""The training loop: repeatable, resumable bit for bit, killed without loss, stopped where it must."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cardiolearn.errors import InputError
+from cardiolearn.learning.checkpoint import History
+from cardiolearn.learning.training import Schedule, TrainingPlan, train
+from cardiolearn.learning.weights import initialise
+
+CPU = torch.device("cpu")
+
+
+def small_network(seed: int = 0) -> nn.Sequential:
+    r"""Convolution, batch normalisation and dropout: each a place where a resumed training could differ."""
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3), nn.Conv2d(8, 2, 1)
+    )
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3, generator=generator)
+    return network
+
+
+def discs(step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    r"""Bright discs in noise; where they lie comes from the generator alone."""
+    y, x = torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")
+    centre = torch.rand(4, 2, 1, 1, generator=generator) * 16
+    target = ((y - centre[:, 0]) ** 2 + (x - centre[:, 1]) ** 2 < 16).long()
+    image = target + 0.5 * torch.randn(4, 16, 16, generator=generator)
+    return image[:, None], target
+
+
+def accuracy(network: nn.Module) -> float:
+    assert not network.training
+    assert not torch.is_grad_enabled()
+    image, target = discs(0, torch.Generator().manual_seed(99))
+    return (network(image).argmax(1) == target).float().mean().item()
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def fit(network: nn.Module, steps: int = 20, *, seed: int = 1, rate: float = 0.01, **options: Any) -> History:
+    r"""Train on the discs; `options` are those of the plan or of `train`."""
+    names = {"schedule", "validate_every", "checkpoint_every"} & options.keys()
+    plan = TrainingPlan(steps, seed, learning_rate=rate, **{name: options.pop(name) for name in names})
+    return train(network, discs, functional.cross_entropy, plan, CPU, **options)
+
+
+def test_it_learns_and_ends_in_evaluation_mode() -> None:
+    network = small_network()
+    history = fit(network, 60)
+    assert history.steps == list(range(1, 61))
+    assert sum(history.loss[-5:]) < 0.5 * sum(history.loss[:5])
+    assert not network.training
+    image, target = discs(0, torch.Generator().manual_seed(99))
+    majority = (target == 0).float().mean()
+    assert (network(image).argmax(1) == target).float().mean() > 0.5 * (1 + majority)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_it_is_torchs_adam_on_the_batches_it_was_given(schedule: Schedule) -> None:
+    network = nn.Sequential(  # no bias before the normalisation: nothing would pull at it but rounding
+        nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1)
+    )
+    other = copy.deepcopy(network)
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def batches(step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        assert step == len(seen)
+        seen.append(discs(step, generator))
+        return seen[-1]
+
+    plan = TrainingPlan(steps=8, seed=3, learning_rate=0.02, schedule=schedule)
+    history = train(network, batches, functional.cross_entropy, plan, CPU)
+    optimiser, losses = torch.optim.Adam(other.parameters(), lr=0.02), []
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 8 if schedule == "cosine" else 10**9)
+    for image, target in seen:
+        optimiser.zero_grad()
+        loss = functional.cross_entropy(other(image), target)
+        loss.backward()
+        optimiser.step()
+        falling.step()
+        losses.append(loss.item())
+    assert len({image.sum().item() for image, _ in seen}) == 8  # no batch comes twice
+    assert history.loss == pytest.approx(losses, rel=1e-4)
+    for name, value in other.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_seconds_go_on_where_an_earlier_training_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))  # a second each time it is looked at
+    options = {"checkpoint": tmp_path / "state.safetensors"}
+    assert fit(small_network(), 5, **options).seconds == 5.0
+    assert fit(small_network(), 8, **options).seconds == 8.0
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_the_same_seed_gives_the_same_weights(schedule: str) -> None:
+    networks = [small_network(), small_network(), small_network()]
+    for noise, (network, seed) in enumerate(zip(networks, (5, 5, 6), strict=True)):
+        torch.manual_seed(noise)  # the global generator must not matter
+        fit(network, seed=seed, schedule=schedule)
+    assert same(networks[0], networks[1])
+    assert not same(networks[0], networks[2])
+
+
+def test_the_global_generator_is_left_alone() -> None:
+    network = small_network()
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    fit(network, 3)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_cosine_ends_near_zero() -> None:
+    r"""Against a closed form: with a gradient of constant sign Adam's steps are as long as the learning rate."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(network.weight)
+    walked: list[float] = []
+    train(
+        network,
+        lambda step, generator: (torch.ones(1, 1), torch.ones(1, 1)),
+        lambda output, target: -(output * target).sum(),
+        TrainingPlan(steps=10, seed=0, learning_rate=0.1, schedule="cosine"),
+        CPU,
+        on_step=lambda step, loss: walked.append(network.weight.item()),
+    )
+    rates = 0.05 * (1 + torch.cos(torch.pi * torch.arange(10) / 10))
+    torch.testing.assert_close(torch.tensor(walked), rates.cumsum(0), atol=1e-5, rtol=1e-4)
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop_at", [1, 7, 10, 19])
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, stop_at: int, schedule: str) -> None:
+    options: dict[str, Any] = {"schedule": schedule, "validate": accuracy, "validate_every": 4}
+    whole = small_network()
+    expected = fit(whole, **options)
+
+    def interrupt(step: int, loss: float) -> None:
+        if step == stop_at:
+            raise StoppedError
+
+    options |= {"checkpoint": tmp_path / "run" / "state.safetensors", "checkpoint_every": 3}
+    with pytest.raises(StoppedError):
+        fit(small_network(), on_step=interrupt, **options)
+    resumed = small_network(seed=77 if stop_at >= 3 else 0)  # what it began with is forgotten once a checkpoint exists
+    first_steps: list[int] = []
+    history = fit(resumed, on_step=lambda step, loss: first_steps.append(step), **options)
+    assert first_steps[0] == stop_at // 3 * 3 + 1
+    assert same(resumed, whole)
+    assert (history.steps, history.loss) == (expected.steps, expected.loss)
+    assert history.validation == expected.validation
+
+
+def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "state.safetensors"
+    first, second = small_network(), small_network(seed=8)
+    history = fit(first, checkpoint=checkpoint)
+    again = fit(second, checkpoint=checkpoint, on_step=lambda step, loss: pytest.fail("trained again"))
+    assert same(first, second)
+    assert again == history
+    assert list(tmp_path.iterdir()) == [checkpoint]
+
+
+def test_a_constant_training_can_be_prolonged_but_another_one_is_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "state.safetensors"
+    whole, longer = small_network(), small_network()
+    fit(whole, 12)
+    fit(longer, 8, checkpoint=checkpoint)
+    fit(longer, 12, checkpoint=checkpoint)
+    assert same(whole, longer)
+    others: list[dict[str, Any]] = [{"seed": 2}, {"rate": 0.02}, {"schedule": "cosine"}]
+    for other in others:
+        with pytest.raises(InputError, match=r"state\.safetensors: checkpoint of another training"):
+            fit(small_network(), 20, checkpoint=checkpoint, **other)
+    falling = tmp_path / "falling.safetensors"
+    fit(small_network(), 8, checkpoint=falling, schedule="cosine")
+    with pytest.raises(InputError, match="checkpoint of another training"):  # its rate would have fallen otherwise
+        fit(small_network(), 12, checkpoint=falling, schedule="cosine")
+    with pytest.raises(InputError, match="another shape"):
+        fit(nn.Sequential(nn.Conv2d(1, 2, 1)), 20, checkpoint=checkpoint)
+
+
+def test_the_best_validated_weights_are_kept() -> None:
+    scores = iter([0.2, 0.9, 0.5, float("nan"), 0.1])
+    seen: list[nn.Module] = []
+
+    def validate(network: nn.Module) -> float:
+        seen.append(small_network())
+        seen[-1].load_state_dict(network.state_dict())
+        return next(scores)
+
+    network = small_network()
+    history = fit(network, 10, validate=validate, validate_every=2)
+    assert list(history.validation) == [2, 4, 6, 8, 10]
+    assert same(network, seen[1])
+    assert not same(network, seen[-1])
+    odd = fit(small_network(), 5, validate=accuracy, validate_every=3)
+    assert list(odd.validation) == [3, 5]  # after the last step too
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_and_names_the_step(bad: float) -> None:
+    network = small_network()
+    calls: list[int] = []
+
+    def loss(output: Tensor, target: Tensor) -> Tensor:
+        calls.append(1)
+        return functional.cross_entropy(output, target) * (bad if len(calls) == 3 else 1.0)
+
+    with pytest.raises(FloatingPointError, match=r"training step 3: the loss is (nan|inf)"):
+        train(network, discs, loss, TrainingPlan(steps=5, seed=0), CPU)
+    assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
+
+
+def test_a_volume_network_trains_too() -> None:
+    network = nn.Conv3d(1, 1, 3, padding=1)
+    initialise(network, seed=0)
+    history = train(
+        network,
+        lambda step, generator: (torch.ones(1, 1, 4, 5, 6), torch.zeros(1, 1, 4, 5, 6)),
+        functional.mse_loss,
+        TrainingPlan(steps=100, seed=0, learning_rate=0.05),
+        CPU,
+    )
+    assert history.loss[-1] < 0.2 * history.loss[0]
+
+
+CHILD = """
+import sys
+from pathlib import Path
+import torch
+from torch import nn
+from cardiolearn.learning.training import TrainingPlan, train
+from cardiolearn.learning.weights import initialise
+
+def batches(step, generator):
+    x = torch.randn(8, 64, generator=generator)
+    return x, x.flip(1)
+
+def run(checkpoint, on_step):
+    network = nn.Linear(64, 64)
+    initialise(network, seed=0)
+    train(network, batches, nn.functional.mse_loss, TrainingPlan(steps=400, seed=0, checkpoint_every=1),
+          torch.device("cpu"), checkpoint=checkpoint, on_step=on_step)
+    return network
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_killed_training_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "state.safetensors"
+    # every step writes the checkpoint, so that the kill falls into a write more often than not
+    call = "run(Path(sys.argv[1]), lambda step, loss: print(step, flush=True))"
+    command = [sys.executable, "-c", CHILD + call, str(checkpoint)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        done = [int(child.stdout.readline()) for _ in range(37)][-1]
+        child.kill()
+    assert child.returncode == -signal.SIGKILL
+    scope: dict[str, Any] = {}
+    exec(CHILD, scope)
+    steps: list[int] = []
+    resumed = scope["run"](checkpoint, lambda step, loss: steps.append(step))
+    assert done < steps[0] < 400
+    assert same(resumed, scope["run"](tmp_path / "whole.safetensors", None))

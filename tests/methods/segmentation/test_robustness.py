@@ -1,0 +1,65 @@
+r"""Tampered and spoilt scans: rows for every method, cue and subject; the flag's ranks against scikit-learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hearts import ReadsGrey, ringed_heart
+from sklearn.metrics import roc_auc_score
+
+from cardiolearn.errors import InputError
+from cardiolearn.imaging.study import Study, write_study
+from cardiolearn.methods.segmentation import robustness
+from cardiolearn.phantom.scanners.artefacts import CONFLICTS, KINDS
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> list[Study]:
+    image, truth = ringed_heart()
+    return [
+        write_study(tmp_path / f"s{i}", {"sa_ED": image}, {"sa_ED": truth}, {"subject": f"s{i}", "annotators_seed": i})
+        for i in range(2)
+    ]
+
+
+def test_every_method_meets_every_cue(studies: list[Study]) -> None:
+    methods = {"nothing": lambda image: image.with_data(torch.zeros(image.data.shape, dtype=torch.uint8))}
+    methods["threshold"] = lambda image: image.with_data((image.data > 80).to(torch.uint8))
+    table = robustness.with_conflicting_cues(studies, methods)
+    assert list(table["cue"].unique()) == ["plain", *CONFLICTS]
+    assert len(table) == 2 * 2 * (1 + len(CONFLICTS))
+    cavity = table[table["method"] == "threshold"].groupby("cue")["dice.lv"].mean()
+    assert cavity["plain"] == cavity["mirrored"] == cavity["heart moved"] == 1.0
+    assert cavity["contrast inverted"] < 0.5
+    nothing = table[(table["method"] == "nothing") & (table["cue"] == "RV erased")]
+    assert (nothing["dice.rv"] == 1.0).all()  # there is none any more
+    assert nothing["dice"].to_numpy() == pytest.approx(1 / 3)
+
+
+def test_spoilt_scans_have_a_true_and_an_expected_dice(studies: list[Study]) -> None:
+    table = robustness.of_spoilt_scans(studies, ReadsGrey(), seed=0)
+    scans = table.drop_duplicates(["subject", "kind"])
+    assert list(scans["kind"]) == ["none", *KINDS] * 2
+    assert scans[["dice", "expected"]].stack().between(0.0, 1.0).all()
+    clean = scans[scans["kind"] == "none"]
+    assert (clean["dice"] > 0.85).all() and (clean["level"] == 0).all()
+    assert scans["level"].nunique() == 1 + 2 * len(KINDS)  # every scan its own strength
+    assert table.equals(robustness.of_spoilt_scans(studies, ReadsGrey(), seed=0))
+    with pytest.raises(InputError, match="at least one study"):
+        robustness.of_spoilt_scans([], ReadsGrey(), seed=0)
+
+
+def test_the_mean_rank_is_the_area_under_the_roc_curve() -> None:
+    rng = np.random.default_rng(0)
+    dice = rng.uniform(0.5, 1.0, 40)
+    expected = (dice + rng.normal(0, 0.1, 40)).round(1)  # with ties
+    table = pd.DataFrame({"subject": [f"s{i}" for i in range(40)], "kind": "none", "dice": dice, "expected": expected})
+    ranks = robustness.flag_ranks(table)
+    assert ranks.mean() == pytest.approx(roc_auc_score(dice < robustness.FAILED, -expected))
+    assert len(ranks) == (dice < robustness.FAILED).sum() and ranks.index.is_unique
+    assert len(robustness.flag_ranks(table.assign(dice=0.9))) == 0
+    assert len(robustness.flag_ranks(table.assign(dice=0.1))) == 0

@@ -1,5 +1,5 @@
 # Makes the virtual environment and calls the same commands that `cardiolearn --help` lists.
-# Windows: python -m venv .venv, then the pip line below, then the commands themselves.
+# Windows: the README has the same commands for PowerShell.
 
 PYTHON ?= python3
 BIN := .venv/bin

@@ -76,7 +76,7 @@ def of_subject(found: Mapping[str, Found], subject: str) -> dict[str, Image]:
 
 
 def indices(found: Found) -> pd.DataFrame:
-    r"""`study.clinical_indices` of every subject with both phases, one row each, by subject."""
+    r"""`clinical.clinical_indices` of every subject with both phases, one row each, by subject."""
     subjects = [s for s, p in found if p == "ED" and (s, "ES") in found]
     rows = [{"subject": s, **clinical_indices(found[s, "ED"], found[s, "ES"])} for s in subjects]
     return _table(rows).set_index("subject") if rows else pd.DataFrame(columns=list(INDICES))

@@ -45,7 +45,7 @@ def of_spoilt_scans(studies: Iterable[Study], network: nn.Module, seed: int) -> 
     r"""True and expected Dice at end-diastole, of the scan as it was and spoilt in each way to a random degree.
 
     Columns `subject`, `kind`, `level`, the means over LV, myocardium and RV `dice` and `expected`, and for the rows of
-    `quality.calibration`, of which each scan has one per bin, `bin`, `stated`, `right`, `pixels`.
+    `confidence.calibration`, of which each scan has one per bin, `bin`, `stated`, `right`, `pixels`.
     """
     parts = []
     for study in tqdm(list(studies), desc="spoiling scans", unit="subject"):

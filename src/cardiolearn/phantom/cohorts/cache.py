@@ -36,11 +36,22 @@ def cache_folder() -> Path:
     root = Path(named) if named else platformdirs.user_cache_path("cardiolearn")
     folder, before = root / f"phantom-{phantom_version()}", root / f"phantom-{PREDECESSOR}"
     if before.is_dir() and not folder.exists():
+        _copy_trainings(before, folder)
+    return folder
+
+
+def _copy_trainings(before: Path, folder: Path) -> None:
+    r"""Make `folder` with all that lies in the lessons' folders themselves, whole or not at all; hearts lie deeper."""
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
         for path in sorted(before.glob("*/*.*")):
             if path.is_file():
-                (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, folder / path.parent.name)
-    return folder
+                (unfinished / path.parent.name).mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, unfinished / path.parent.name)
+        if unfinished.exists():
+            os.replace(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @lru_cache(maxsize=1)

@@ -127,7 +127,7 @@ def outline(labels: torch.Tensor, spacing: tuple[float, float, float], observer:
         InputError: Not three-dimensional, not integer, or a spacing that is not positive.
 
     Source: Bai et al. 2018 (JCMR 20:65) report how far three human observers differ, not how they err; the model of
-    their errors is ours, calibrated on that table (``tests/test_observers.py``).
+    their errors is ours, calibrated on that table (``tests/phantom/cohorts/test_observers.py``).
 
     >>> outlined = outline(torch.zeros(3, 8, 8, dtype=torch.uint8), (1.8, 1.8, 10.0), OBSERVERS[0], seed=0)
     >>> int(outlined.max())

@@ -97,7 +97,8 @@ def test_unit_variance_is_numpys_mean_and_percentiles(n: int, seed: int, dtype: 
     low, high = np.percentile(stack.double().numpy(), (1, 99))
     middle, width = unit_variance(stack)
     assert middle == pytest.approx(stack.double().numpy().mean(), rel=1e-5, abs=1e-3)
-    assert width == pytest.approx(max(high - low, 1e-6) / 4.0, rel=1e-12)
+    digits = 1e-6 if dtype == torch.float32 else 1e-12  # numpy computes in the precision of the values
+    assert width == pytest.approx(max(high - low, 1e-6) / 4.0, rel=digits)
     if high > low:
         scaled = (stack.double().numpy() - middle) / width
         assert np.percentile(scaled, 99) - np.percentile(scaled, 1) == pytest.approx(SPAN)

@@ -26,28 +26,18 @@ FIELDS = {
 }
 
 
-def toy_ledger(folder: Path, **changed: str | None) -> list[Claim]:
-    r"""The ledger written to `folder` and read again; a field that is None is left out."""
+def claim_text(**changed: str | None) -> str:
+    r"""A claim as the ledger writes it, `changed` in some fields; one that is None is left out."""
     fields = FIELDS | changed
-    text = "[[claim]]\n" + "\n".join(f"{key} = {value}" for key, value in fields.items() if value is not None)
+    return "[[claim]]\n" + "".join(f"{key} = {value}\n" for key, value in fields.items() if value is not None)
+
+
+def toy_ledger(folder: Path, **changed: str | None) -> list[Claim]:
+    r"""The ledger of `claim_text`, written to `folder` and read again."""
     path = folder / "claims.toml"
-    path.write_text(text)
+    path.write_text(claim_text(**changed))
     return load_claims(path)
 
-
-CLAIM = """
-[[claim]]
-id = "toy.better"
-section = "01_good"
-slide = "A Slide"
-statement = "ours is better"
-source = "slide"
-paper = "1 / 0"
-metrics = [{ ours = "toy.ours", baseline = "toy.baseline", words = "ours minus base" }]
-rule = { kind = "higher" }
-test = "bootstrap"
-evidence = "a toy"
-"""
 
 DEFAULTS = "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.items())
 CALL = "profile=profile, seed=seed, device='cpu', data_dir=data_dir, weights=weights"
@@ -55,7 +45,7 @@ CALL = "profile=profile, seed=seed, device='cpu', data_dir=data_dir, weights=wei
 
 GOOD = """names = [f"s{i}" for i in range(8)]
 run.record("toy.ours", [seed + 1.0 + i / 100 for i in range(8)], subjects=names)
-run.record("toy.baseline", [i / 100 for i in range(8)], subjects=names)
+run.record("toy.base", [i / 100 for i in range(8)], subjects=names)
 run.claims()"""
 
 
@@ -75,7 +65,7 @@ def write_kit(home: Path) -> Path:
     r"""A kit's folder with a ledger of one claim."""
     (home / "course" / "results").mkdir(parents=True)
     (home / "notebooks").mkdir()
-    (home / "course" / "claims.toml").write_text(CLAIM)
+    (home / "course" / "claims.toml").write_text(claim_text(id='"toy.better"', section='"01_good"'))
     return home
 
 

@@ -2,23 +2,12 @@ r"""Figures of numbers: every dot drawn, every axis labelled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 
 from cardiolearn.figures import charts
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    import matplotlib.pyplot as plt
-
-    mpl.use("Agg")
-    yield
-    plt.close("all")
 
 
 def axes() -> mpl.axes.Axes:

@@ -2,8 +2,6 @@ r"""Slices of scans: units on axes, and every label in its place, its colour and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -13,16 +11,6 @@ from cardiolearn.errors import InputError
 from cardiolearn.figures import slices
 from cardiolearn.figures.style import PALETTE
 from cardiolearn.imaging.image import Image
-
-
-@pytest.fixture(autouse=True)
-def canvas() -> Iterator[None]:
-    import matplotlib.pyplot as plt
-
-    plt.switch_backend("agg")
-    with mpl.rc_context():
-        yield
-    plt.close("all")
 
 
 def image() -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,7 +2,6 @@ r"""What figures share: colours that four kinds of eyes tell apart, a legend of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations
 
 import matplotlib as mpl
@@ -20,16 +19,6 @@ DEFICIENCIES = {
     "deutan": np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]),
     "tritan": np.array([[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]]),
 }
-
-
-@pytest.fixture(autouse=True)
-def canvas() -> Iterator[None]:
-    import matplotlib.pyplot as plt
-
-    plt.switch_backend("agg")
-    with mpl.rc_context():
-        yield
-    plt.close("all")
 
 
 def seen(colour: str, matrix: np.ndarray) -> np.ndarray:

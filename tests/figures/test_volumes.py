@@ -2,7 +2,6 @@ r"""Cuts and error maps: one scale for all, millimetres, numbers that are those 
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -10,11 +9,6 @@ import torch
 from cardiolearn.errors import InputError
 from cardiolearn.figures import volumes
 from cardiolearn.measures.surfaces import Mesh
-
-
-@pytest.fixture(autouse=True)
-def closed() -> None:
-    plt.close("all")
 
 
 def test_planes_share_a_grey_scale_and_lie_in_mm() -> None:

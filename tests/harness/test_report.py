@@ -11,25 +11,19 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from toys import claim_text
 
 from cardiolearn.errors import InputError
 from cardiolearn.harness import report
 from cardiolearn.harness.report import END, START, figures, refresh_claims, write_report
 from cardiolearn.lab.ledger import load_claims
 
-CLAIM = """
-[[claim]]
-id = "toy.better"
-section = "01_toy"
-slide = "A Slide"
-statement = "ours <is> better & faster"
-source = "slide"
-paper = "0.94 / 0.92"
-metrics = [{ ours = "toy.ours", baseline = "toy.base", words = "ours minus base" }]
-rule = { kind = "noninferior", margin = 0.01, better = "higher" }
-test = "bootstrap"
-evidence = "a toy"
-"""
+CLAIM = claim_text(
+    id='"toy.better"',
+    statement='"ours <is> better & faster"',
+    paper='"0.94 / 0.92"',
+    rule='{ kind = "noninferior", margin = 0.01, better = "higher" }',
+)
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 
 

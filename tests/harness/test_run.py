@@ -144,7 +144,7 @@ def test_lost_numbers_and_flipped_verdicts_are_regressions(recorded_kit: Path) -
 @pytest.mark.slow
 def test_timing_never_gates(recorded_kit: Path) -> None:
     def slower(recorded: Any) -> None:
-        for name in ("toy.ours", "toy.baseline"):
+        for name in ("toy.ours", "toy.base"):
             recorded["metrics"][name] |= {"unit": "s", "mean": 99.0}
 
     assert _altered(recorded_kit, slower) == []

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from toys import claim_text
 
 from cardiolearn import home, lab
 from cardiolearn.errors import InputError
@@ -17,19 +18,6 @@ from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.study import write_study
 
 GOOD: dict[str, Any] = {"profile": "classroom", "seed": 0, "device": "cpu", "data_dir": None, "weights": "shipped"}
-CLAIM = """
-[[claim]]
-id = "toy.better"
-section = "01_toy"
-slide = "A Slide"
-statement = "ours is better"
-source = "slide"
-paper = "1 / 0"
-metrics = [{ ours = "toy.ours", baseline = "toy.base", words = "ours minus base" }]
-rule = { kind = "higher" }
-test = "bootstrap"
-evidence = "a toy"
-"""
 
 
 @pytest.fixture
@@ -37,7 +25,7 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     r"""A kit's folder with one claim, found through the environment."""
     folder = tmp_path / "kit"
     (folder / "course" / "results").mkdir(parents=True)
-    (folder / "course" / "claims.toml").write_text(CLAIM)
+    (folder / "course" / "claims.toml").write_text(claim_text(id='"toy.better"'))
     monkeypatch.setenv(home.VARIABLE, str(folder))
     monkeypatch.delenv(home.WEIGHTS_VARIABLE, raising=False)
     return folder

@@ -18,7 +18,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
@@ -27,9 +27,6 @@ from cardiolearn.harness.notebooks import read_notebook
 from cardiolearn.harness.outputs import judge_executed, one_line
 from cardiolearn.imaging.files import write_atomically
 from cardiolearn.lab.records import Record
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from cardiolearn.errors import InputError
 from cardiolearn.imaging.reading import read_labels
 from cardiolearn.measures.metrics import (
     dice,
-    dice_per_label,
     hausdorff_contour_distance,
     mean_contour_distance,
     myocardium_contour_distance,
@@ -60,13 +59,13 @@ def test_dice_of_empty_masks() -> None:
         dice(empty, full.T)
 
 
-def test_dice_per_label_equals_monai() -> None:
+def test_dice_of_each_label_equals_monai() -> None:
     rng = torch.Generator().manual_seed(0)
     a, b = torch.randint(0, 4, (2, 3, 9, 11), generator=rng)
     one_hot = [torch.nn.functional.one_hot(m, 4).movedim(-1, 0)[None] for m in (a, b)]
     expected = DiceMetric(include_background=True, reduction="none")(*one_hot)[0]
-    assert dice_per_label(a, b, range(4)) == pytest.approx(dict(enumerate(expected.tolist())))
-    assert dice_per_label(a, b, [9]) == {9: 1.0}
+    assert [dice(a == k, b == k) for k in range(4)] == pytest.approx(expected.tolist())
+    assert dice(a == 9, b == 9) == 1.0
 
 
 # --- contours ---

@@ -9,7 +9,7 @@ free of that offset. The deviation: OpenCV lists a pixel of a one-pixel-wide lin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,11 +49,6 @@ def dice(a: torch.Tensor, b: torch.Tensor) -> float:
     a, b = a.bool(), b.bool()
     total = int(a.sum()) + int(b.sum())
     return 2 * int((a & b).sum()) / total if total else 1.0
-
-
-def dice_per_label(a: torch.Tensor, b: torch.Tensor, labels: Iterable[int]) -> dict[int, float]:
-    r"""Dice of each label of two label maps of equal shape."""
-    return {label: dice(a == label, b == label) for label in labels}
 
 
 def mean_contour_distance(a: torch.Tensor, b: torch.Tensor, spacing: Sequence[float]) -> ContourDistance:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cardiolearn.imaging.slices import PIXEL
 from cardiolearn.measures.metrics import dice
 from cardiolearn.phantom.cohorts.rendering import render_batch
 from cardiolearn.phantom.cohorts.slice_maps import SliceMaps
@@ -27,7 +28,7 @@ class TrainingSlices:
     n: int
     vendor: Vendor = ANY_VENDOR
     size: int = 128
-    pixel: float = 1.5
+    pixel: float = PIXEL
     batch: int = 16
     n_classes: int = 4
     upright: bool = False

@@ -130,10 +130,8 @@ def segment_softly(image: Image, network: nn.Module, plan: ViewPlan = SHORT_AXIS
     volume = image.frame(0)
     seen = _HeartWindow.of(volume, network, plan)
     if seen is None:
-        labels, soft = (
-            torch.zeros_like(volume.data, dtype=torch.uint8),
-            torch.zeros((plan.n_classes, *volume.data.shape)),
-        )
+        labels = torch.zeros(volume.data.shape, dtype=torch.uint8)
+        soft = torch.zeros((plan.n_classes, *volume.data.shape))
     else:
         found = seen.probabilities(0, network)
         labels = seen.pictures.restore(_one_heart(found, plan)[None])

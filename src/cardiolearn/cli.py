@@ -3,13 +3,15 @@ r"""The commands. Every line of thought is elsewhere; here are only their names 
 from __future__ import annotations
 
 import ast
+import io
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cardiolearn.errors import InputError
+from cardiolearn.errors import InputError, InputWarning
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -139,8 +141,18 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def _say(message: Warning | str, category: type[Warning], *where: Any, **_: Any) -> None:
+    r"""A warning as one line on stderr, of our own without the line of code that raised it."""
+    text = str(message) if issubclass(category, InputWarning) else f"{category.__name__}: {message}"
+    print(f"cardiolearn: warning: {' '.join(text.split())}", file=sys.stderr)
+
+
 def main() -> None:
     r"""Entry point: an input the user can correct is one line on stderr and exit code 2."""
+    warnings.showwarning = _say
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # letters that the terminal lacks are written as codes
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except InputError as error:

@@ -2,6 +2,7 @@ r"""Study folders: written whole, read back, labels brought to their image; and 
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image
+from cardiolearn.imaging.numbering import check_numbering
 from cardiolearn.imaging.reading import read_image, read_labels, write_image
 from cardiolearn.imaging.study import find_studies, match_labels, open_study, write_study
 
@@ -32,9 +34,16 @@ def label_map(shape: tuple[int, ...] = (4, 9, 7), seed: int = 0, affine: np.ndar
     return Image(data, affine)
 
 
+def heart(rv: int = 0) -> Image:
+    r"""Labels of a cavity in a wall, in all slices, and of a right ventricle of `rv` rows beside it."""
+    data = torch.zeros((4, 9, 7), dtype=torch.uint8)
+    data[:, 2:7, 2:7], data[:, 3:6, 3:6], data[:, 3 : 3 + rv, :2] = 2, 1, 3
+    return Image(data, AFFINE)
+
+
 def write(folder: Path, **info: object) -> None:
     images = {"sa": image((5, 4, 9, 7)), "sa_ED": image(), "sa_ES": image(seed=1), "la_4ch_ED": image((1, 9, 7))}
-    write_study(folder, images, {"sa_ED": label_map(), "sa_ES": label_map(seed=1)}, info)
+    write_study(folder, images, {"sa_ED": heart(), "sa_ES": heart(rv=3)}, info)
 
 
 # --- folders ---
@@ -56,14 +65,14 @@ def test_a_study_comes_back_as_it_was_written(tmp_path: Path) -> None:
     (study,) = find_studies(tmp_path)
     assert study.subject == "p007"
     expected = info | {"landmarks": {"apex": [1.5, -2.0], "mitral valve": [1, 2]}}
-    assert study.info == expected
+    assert study.info == expected | {"outlined": ["lv", "myocardium", "rv"]}
     assert torch.equal(study.image().data, image().data)
     assert torch.equal(study.image("sa", "ES").data, image(seed=1).data)
     cine = study.image("sa", None)
     assert cine.data.shape == (5, 4, 9, 7)
     assert cine.frame_duration == pytest.approx(0.03)
     assert study.image("la_4ch", "ED").data.shape == (1, 9, 7)
-    assert torch.equal(study.labels("sa", "ES").data, label_map(seed=1).data)
+    assert torch.equal(study.labels("sa", "ES").data, heart(rv=3).data)
     assert study.has("sa", "ED", label=True)
     assert not study.has("la_4ch", "ED", label=True)
     assert sorted(os.listdir(tmp_path)) == ["s1"]
@@ -81,7 +90,7 @@ def test_studies_are_found_by_name(tmp_path: Path) -> None:
     write_image(tmp_path / ".b.99.part" / "sa_ED.nii.gz", image())
     assert [s.subject for s in find_studies(tmp_path)] == ["a", "b", "c10"]
     assert [s.folder for s in find_studies(tmp_path / "a")] == [tmp_path / "a"]
-    assert open_study(tmp_path / "c10").info == {}
+    assert open_study(tmp_path / "c10").info == {"outlined": ["lv", "myocardium", "rv"]}
 
 
 def test_missing_things_are_named(tmp_path: Path) -> None:
@@ -122,6 +131,68 @@ def test_another_numbering_of_the_right_ventricle_is_named(tmp_path: Path) -> No
     assert study.labels("la_4ch").data.max() == 4
 
 
+NUMBERINGS = [order for order in itertools.permutations((1, 2, 3)) if order != (1, 2, 3)]
+
+
+@pytest.mark.parametrize("present", [(1, 2, 3), (1, 2)])
+def test_labels_in_another_numbering_are_refused(tmp_path: Path, present: tuple[int, ...]) -> None:
+    r"""ACDC's (1 RV, 2 wall, 3 LV) and every other; also where the right ventricle was not outlined."""
+    labels = heart(rv=3 if 3 in present else 0)
+    write_study(tmp_path / "s", {"sa_ED": image()}, {"sa_ED": labels}, {})
+    assert torch.equal(open_study(tmp_path / "s").labels().data, labels.data)
+    (tmp_path / "s" / "info.toml").unlink()
+    for order in NUMBERINGS:
+        renumbered = torch.tensor([0, *order], dtype=torch.uint8)[labels.data.long()]
+        write_image(tmp_path / "s" / "label_sa_ED.nii.gz", Image(renumbered, AFFINE))
+        with pytest.raises(
+            InputError, match=r"label_sa_ED\.nii\.gz: expected labels numbered 1 LV cavity, .*, but "
+        ) as no:
+            open_study(tmp_path / "s").labels()
+        assert "\n" not in str(no.value)
+
+
+def test_a_cavity_beside_its_wall_is_refused() -> None:
+    apart = heart().data.clone()
+    apart[apart == 1] = 0
+    apart[:, 0, :4] = 1
+    with pytest.raises(InputError, match="but only over 0% of its edge"):
+        check_numbering(Image(apart, AFFINE))
+
+
+def test_the_numbering_is_judged_within_slices_however_they_are_stored() -> None:
+    r"""A heart of one slice has nothing above and below; its slices may run along any axis."""
+    for order in itertools.permutations(range(3)):
+        columns = [2 - order[2 - axis] for axis in range(3)]
+        check_numbering(Image(heart(rv=3).data.permute(order), np.c_[AFFINE[:, columns], AFFINE[:, 3]]))
+
+
+def test_only_what_a_study_declares_may_be_outlined(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s", {"sa_ED": image()}, {"sa_ED": heart(rv=3)}, {"outlined": ["lv", "myocardium"]})
+    assert study.outlined == ("lv", "myocardium")
+    with pytest.raises(InputError, match=r"ED\.nii\.gz: expected lv, myocardium as info\.toml declares, got also rv"):
+        study.labels()
+    (tmp_path / "s" / "info.toml").write_text('outlined = "lv"')
+    with pytest.raises(InputError, match=r"info\.toml: expected outlined to list some of lv, .*, got lv"):
+        open_study(tmp_path / "s").labels()
+    (tmp_path / "s" / "info.toml").unlink()
+    assert open_study(tmp_path / "s").outlined is None
+
+
+def test_two_folders_of_one_subject_are_refused(tmp_path: Path) -> None:
+    for name, subject in (("p0", "same"), ("p1", "same"), ("p2", "other")):
+        write(tmp_path / name, subject=subject)
+    with pytest.raises(InputError, match=r"expected each subject once, but p0 and p1 both are subject 'same'"):
+        find_studies(tmp_path)
+    (tmp_path / "p1" / "info.toml").write_text('subject = "p2"')
+    (tmp_path / "p2" / "info.toml").unlink()  # its name is its folder's
+    with pytest.raises(InputError, match="p1 and p2 both are subject 'p2'"):
+        find_studies(tmp_path)
+    for wrong in ('""', "[1]"):
+        (tmp_path / "p1" / "info.toml").write_text(f"subject = {wrong}")
+        with pytest.raises(InputError, match=r"info\.toml: expected the subject's identifier as text, got"):
+            open_study(tmp_path / "p1")
+
+
 def test_a_broken_info_is_named(tmp_path: Path) -> None:
     write(tmp_path / "s")
     for content in (b"group = ", b"\xff\xfe"):
@@ -138,10 +209,10 @@ def test_labels_that_do_not_fit_are_named(tmp_path: Path) -> None:
     write_image(path, Image(torch.full((4, 9, 7), 7), AFFINE))
     with pytest.raises(InputError, match=r"label_sa_ED\.nii\.gz: expected labels .*, got also \[7"):
         study.labels()
-    write_image(path, label_map(affine=np.diag([1.0, 1, 1, 1])))
+    write_image(path, Image(heart().data, np.diag([1.0, 1, 1, 1])))
     with pytest.raises(InputError, match=r"label_sa_ED\.nii\.gz: labels: expected the voxels of the image, 7 x 9 x 4"):
         study.labels()
-    path.write_bytes(path.read_bytes()[:100])
+    path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(InputError, match=r"label_sa_ED\.nii\.gz: expected a whole gzip file"):
         study.labels()
 

@@ -13,8 +13,7 @@ import torch
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import silenced
-from cardiolearn.imaging.image import Image
-from cardiolearn.imaging.nifti import plausible_frame_duration
+from cardiolearn.imaging.image import Image, plausible_frame_duration
 
 _NEEDED = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "PixelData")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -15,6 +15,14 @@ import torch
 
 from cardiolearn.errors import InputError
 
+FRAME_DURATION_LIMITS_S = (0.002, 0.5)
+
+
+def plausible_frame_duration(seconds: float) -> float | None:
+    r"""`seconds` where it can be the time between two frames of a cine, else `None`: headers often hold nonsense."""
+    low, high = FRAME_DURATION_LIMITS_S
+    return float(seconds) if low <= seconds <= high else None
+
 
 @dataclass(frozen=True, eq=False)
 class Image:
@@ -62,6 +70,11 @@ class Image:
     def voxel_volume(self) -> float:
         r"""Volume of a voxel in mm^3; on a sheared grid it is less than the product of `spacing`."""
         return abs(float(np.linalg.det(self.affine[:3, :3])))
+
+    @property
+    def pixel_area(self) -> float:
+        r"""Area of a pixel of a slice `(Y, X)` in mm^2; on a sheared grid it is less than the product of its sides."""
+        return float(np.linalg.norm(np.cross(self.affine[:3, 0], self.affine[:3, 1])))
 
     @property
     def n_frames(self) -> int:

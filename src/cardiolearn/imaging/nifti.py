@@ -1,72 +1,99 @@
-r"""NIfTI as plain numpy: what `image.py` needs of the format, and the refusal of what is not an image of a heart."""
+r"""NIfTI as plain numpy: what `reading.py` needs of the format, and the refusal of what is not an image of a heart."""
 
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
 from cardiolearn.errors import InputError
-from cardiolearn.imaging.files import silenced
+from cardiolearn.imaging.nifti_header import SIZES, NiftiHeader, examine, version_of, warn
 
-SPACING_LIMITS_MM = (0.01, 100.0)
-FRAME_DURATION_LIMITS_S = (0.002, 0.5)
-_SECONDS = {"sec": 1.0, "unknown": 1.0, "msec": 1e-3, "usec": 1e-6}
-_MILLIMETRES = {"mm": 1.0, "unknown": 1.0, "meter": 1e3, "micron": 1e-3}
-
-
-def plausible_frame_duration(seconds: float) -> float | None:
-    r"""`seconds` where it can be the time between two frames of a cine, else `None`: headers often hold nonsense."""
-    low, high = FRAME_DURATION_LIMITS_S
-    return float(seconds) if low <= seconds <= high else None
+_BEST_COMPRESSION = 1032  # zlib's: a smaller file cannot hold more
+_PIECE = 2**24  # bytes at a time
+_PADDING = 512  # bytes of zeros that some writers leave behind the voxels
 
 
-def read_nifti(path: Path, dtype: Any = None) -> tuple[np.ndarray, np.ndarray, float | None]:
+def read_nifti(path: Path, as_float: bool) -> tuple[np.ndarray, np.ndarray, float | None]:
     r"""Values in tensor order `(T, Z, Y, X)` or `(Z, Y, X)`, affine in mm, frame duration in seconds.
+
+    Nothing but the voxels is held in memory, and they once.
 
     Args:
         path: `.nii` or `.nii.gz`.
-        dtype: floating type of the values, `None` for the stored type (labels).
+        as_float: float32; else the stored type, in this machine's byte order, and values with a scaling as float32.
 
     Raises:
-        InputError: not a NIfTI file, colour or complex, 2D, empty, spacing that is zero, negative or absurd. OS and
-            gzip errors pass through, to be named by `files.named`.
+        InputError: a header that makes no sense (see :func:`~cardiolearn.imaging.nifti_header.examine`), a file
+            shorter or longer than its header says, a scaling that leaves nothing of the picture. OS and gzip errors
+            pass through, to be named by `files.named`.
     """
     if not path.name.endswith((".nii", ".nii.gz")):
         path.stat()  # a missing file is a missing file, whatever its name
         raise InputError("expected a NIfTI file (.nii, .nii.gz) or a folder with one DICOM series")
-    raw = path.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        raw = gzip.decompress(raw)  # the whole stream, so that its checksum is looked at
-    nifti = _parse(raw)
-    stored = nifti.get_data_dtype()
-    if stored.kind not in "iuf":
-        kind = {"c": "complex", "V": "colour"}.get(stored.kind, str(stored))
-        raise InputError(f"expected one real number per voxel, got {kind} values")
-    shape = nifti.shape
-    if len(shape) < 3:
-        raise InputError(
-            f"expected a 3D volume or a 4D cine, got a single 2D picture of shape {shape} without a slice axis"
-        )
-    if 0 in shape:
-        raise InputError(f"expected a non-empty image, got shape {shape}")
-    if any(n != 1 for n in shape[4:]):
-        raise InputError(f"expected a 3D volume or a 4D cine, got {len(shape)} axes of shape {shape}")
-    space, time = _units(nifti.header)
-    _check_spacing(type(nifti.header)(raw[: type(nifti.header).sizeof_hdr], check=False)["pixdim"][1:4] * space)
-    affine = np.diag([space] * 3 + [1.0]) @ np.asarray(nifti.affine, dtype=np.float64)
-    _check_spacing(np.linalg.norm(affine[:3, :3], axis=0))
-    frames = shape[3] if len(shape) > 3 else 1
-    step = float(nifti.header["pixdim"][4]) * time
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        stream = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
+        start = stream.read(4)
+        header = examine(path, start + stream.read(SIZES[version_of(start)] - 4))
+        at_most = path.stat().st_size * (_BEST_COMPRESSION if packed else 1)
+        values = _voxels(path, stream, header, at_most)
+    if as_float or header.scaling:
+        values = _as_float32(values, header.scaling)
+    elif not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    return values.reshape(header.shape[::-1]), header.affine, header.frame_duration
+
+
+def _voxels(path: Path, stream: IO[bytes], header: NiftiHeader, at_most: int) -> np.ndarray:
+    r"""All voxels, flat; the file must hold these and no more."""
+    said = f"expected {header.n_bytes // header.stored.itemsize} voxels of {header.stored.name} from byte"
+    said += f" {header.offset}, as dim, datatype and vox_offset say"
+    if header.offset + header.n_bytes > at_most:
+        raise InputError(f"{said}, got a file that is too short")
+    stream.seek(header.offset)
+    values = np.empty(header.n_bytes // header.stored.itemsize, header.stored)
+    if _fill(stream, values.data.cast("B")) < header.n_bytes:
+        raise InputError(f"{said}, got a file that is too short")
+    behind = stream.read(_PADDING + 1)  # reads to the end of a gzip stream, so that its checksum is looked at
+    if len(behind) > _PADDING or behind.strip(b"\0"):
+        while stream.read(_PIECE):  # a damaged gzip stream may yield too much; its checksum at the end says so
+            pass
+        raise InputError(f"{said}, got a file that is longer")
+    if behind:
+        warn(path, f"{len(behind)} zeros follow the voxels; they are taken for padding")
+    return values
+
+
+def _fill(stream: IO[bytes], buffer: memoryview) -> int:
+    r"""Read until the buffer is full or the file ends; returns the bytes read."""
+    done = 0
+    while done < len(buffer):
+        count = stream.readinto(buffer[done : done + _PIECE])  # type: ignore[attr-defined]
+        if not count:
+            break
+        done += count
+    return done
+
+
+def _as_float32(values: np.ndarray, scaling: tuple[float, float] | None) -> np.ndarray:
+    r"""`slope * values + intercept`; refused where single precision keeps less than a thousandth of the picture."""
     with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses what is not finite
-        try:
-            values = nifti.get_fdata(dtype=dtype, caching="unchanged") if dtype else np.asanyarray(nifti.dataobj)
-        except (ValueError, OverflowError, OSError) as error:
-            raise InputError(f"expected {np.prod(shape)} voxels of {stored}, got a file that is too short") from error
-    values = values.reshape(*shape[:3], *([frames] if frames > 1 else []))
-    return values.T, affine, plausible_frame_duration(step) if frames > 1 else None
+        scaled = values.astype(np.float32, copy=False)
+        if scaling is None:
+            return scaled
+        slope, intercept = scaling
+        span = abs(slope) * (float(scaled.max()) - float(scaled.min()))
+        single = np.finfo(np.float32)
+        if max(1e3 * single.eps * abs(intercept), 1e3 * single.tiny) > span > 0:
+            raise InputError(f"expected a scaling that keeps the picture, got slope {slope:g}, intercept {intercept:g}")
+        scaled *= np.float32(slope)
+        scaled += np.float32(intercept)
+    return scaled
 
 
 def encode_nifti(
@@ -76,48 +103,35 @@ def encode_nifti(
 
     The same image gives the same bytes: the gzip header carries no time.
     """
-    import nibabel as nib
-
     stored = np.dtype(dtype) if dtype is not None else _smallest_dtype(values)
     _check_fits(values, stored)
-    nifti = nib.Nifti1Image(values.astype(stored).T, affine)
-    nifti.header.set_xyzt_units("mm", "sec")
-    if values.ndim == 4:
-        nifti.header["pixdim"][4] = frame_duration or 0.0
-    nifti.set_sform(affine, code=1)
-    nifti.set_qform(affine, code=1)
-    raw: bytes = nifti.to_bytes()
-    return gzip.compress(raw, 3, mtime=0) if compress else raw
+    head = _header_bytes(values.shape, affine, frame_duration, stored)
+    voxels = np.ascontiguousarray(values, stored).data.cast("B")
+    if not compress:
+        return b"".join((head, voxels))
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=3, mtime=0) as file:
+        file.write(head)
+        for start in range(0, len(voxels), _PIECE):
+            file.write(voxels[start : start + _PIECE])
+    return packed.getvalue()
 
 
-def _parse(raw: bytes) -> Any:
-    r"""A NIfTI-1 or NIfTI-2 image; the header's own size tells which."""
+def _header_bytes(
+    shape: tuple[int, ...], affine: np.ndarray, frame_duration: float | None, stored: np.dtype[Any]
+) -> bytes:
     import nibabel as nib
 
-    kind = nib.Nifti2Image if raw[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
-    damaged = (nib.filebasedimages.ImageFileError, nib.wrapstruct.WrapStructError, nib.spatialimages.HeaderDataError)
-    try:
-        with silenced("nibabel.global"):
-            return kind.from_bytes(raw)
-    except (*damaged, ValueError, TypeError) as error:
-        raise InputError("expected a NIfTI image, got another or a damaged kind of file") from error
-
-
-def _units(header: Any) -> tuple[float, float]:
-    r"""Millimetres and seconds per unit of the header; unknown units are taken for these."""
-    try:
-        space, time = header.get_xyzt_units()
-    except KeyError:
-        return 1.0, 1.0
-    return _MILLIMETRES[space], _SECONDS.get(time, np.nan)
-
-
-def _check_spacing(spacing: np.ndarray) -> None:
-    low, high = SPACING_LIMITS_MM
-    if not all(low <= s <= high for s in spacing):
-        raise InputError(
-            f"expected a voxel spacing of {low:g} to {high:g} mm, got {[round(float(s), 6) for s in spacing]}"
-        )
+    nifti = nib.Nifti1Image(np.broadcast_to(np.zeros(1, stored), shape[::-1]), affine)  # no voxels are held for it
+    header = nifti.header
+    header.set_xyzt_units("mm", "sec")
+    if len(shape) == 4:
+        header["pixdim"][4] = frame_duration or 0.0
+    nifti.set_sform(affine, code=1)
+    nifti.set_qform(affine, code=1)
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    header["scl_slope"], header["scl_inter"] = 1.0, 0.0
+    return header.binaryblock + bytes(4)  # no extensions follow
 
 
 def _smallest_dtype(values: np.ndarray) -> np.dtype[Any]:
@@ -131,7 +145,7 @@ def _smallest_dtype(values: np.ndarray) -> np.dtype[Any]:
 
 
 def _check_fits(values: np.ndarray, stored: np.dtype[Any]) -> None:
-    if not np.isfinite(values).all():
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError("expected finite values to write, got NaN or infinite ones")
     if stored.kind in "iu":
         info = np.iinfo(stored)

@@ -12,8 +12,10 @@ import torch
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.dicom import read_dicom_folder
 from cardiolearn.imaging.files import named, write_atomically
+from cardiolearn.imaging.frames import are_frames, check_axes
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.nifti import encode_nifti, read_nifti
+from cardiolearn.imaging.nifti_header import warn
 
 
 def read_image(path: str | Path) -> Image:
@@ -26,28 +28,35 @@ def read_image(path: str | Path) -> Image:
     """
     path = Path(path)
     with named(path):
-        if path.is_dir():
-            image = read_dicom_folder(path)
-        else:
-            values, affine, frame_duration = read_nifti(path, dtype=np.float32)
-            image = Image(torch.from_numpy(np.ascontiguousarray(values)), affine, frame_duration)
+        image = read_dicom_folder(path) if path.is_dir() else _read_pictures(path, as_float=True)
         bad = int((~torch.isfinite(image.data)).sum())
         if bad:
             raise InputError(f"expected finite values, got {bad} NaN or infinite ones")
         return image
 
 
+def _read_pictures(path: Path, as_float: bool) -> Image:
+    r"""A NIfTI image; the frames of one slice that are stored as slices become what they are, with a warning."""
+    values, affine, frame_duration = read_nifti(path, as_float)
+    if values.ndim == 4:
+        check_axes(values)
+    elif are_frames(values):
+        warn(path, f"its {len(values)} slices follow each other like frames of a film; read as a cine of one slice")
+        values = values[:, None]
+    return Image(torch.from_numpy(values), affine, frame_duration)
+
+
 def read_labels(path: str | Path, allowed: Iterable[int] = range(6)) -> Image:
     r"""Read a NIfTI label map as uint8 (int64 where labels exceed 255), refusing labels that are not `allowed`."""
     path = Path(path)
     with named(path):
-        values, affine, frame_duration = read_nifti(path)
+        values, affine, frame_duration = read_nifti(path, as_float=False)
         found = np.unique(values)
         unknown = sorted(set(found.tolist()) - set(allowed))
         if unknown:
             raise InputError(f"expected labels {sorted(set(allowed))}, got also {unknown[:5]}")
         dtype = np.uint8 if found.min() >= 0 and found.max() <= 255 else np.int64
-        return Image(torch.from_numpy(np.ascontiguousarray(values, dtype=dtype)), affine, frame_duration)
+        return Image(torch.from_numpy(values.astype(dtype, copy=False)), affine, frame_duration)
 
 
 def write_image(path: str | Path, image: Image, dtype: str | np.dtype[Any] | type | None = None) -> None:

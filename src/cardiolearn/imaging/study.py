@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ import torch
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import named, to_toml
 from cardiolearn.imaging.image import Image, resample
+from cardiolearn.imaging.numbering import check_numbering
 from cardiolearn.imaging.reading import read_image, read_labels, write_image
 from cardiolearn.imaging.structures import LABELS, LEFT_ATRIUM, PHASES, RV_CAVITY, VIEWS
 
@@ -56,9 +57,31 @@ class Study:
         path = self._existing(view, phase, label=True)
         with named(path):
             labels = read_labels(path)
+            self._check_outlined(labels)
             if view == "sa" and (labels.data == LEFT_ATRIUM).any() and not (labels.data == RV_CAVITY).any():
                 raise InputError("expected the right ventricle as label 3, got label 4 (left atrium) and no 3")
+            check_numbering(labels)
             return match_labels(labels, self.image(view, phase))
+
+    @property
+    def outlined(self) -> tuple[str, ...] | None:
+        r"""Keys of the structures that were outlined, as `outlined` in `info.toml` declares; None where it does not.
+
+        Raises:
+            InputError: it is no list of such keys.
+        """
+        declared = self.info.get("outlined")
+        if declared is None:
+            return None
+        if not isinstance(declared, list) or not all(key in LABELS for key in declared):
+            path, known = self.folder / "info.toml", ", ".join(LABELS)
+            raise InputError(f"{path}: expected outlined to list some of {known}, got {declared}")
+        return tuple(declared)
+
+    def _check_outlined(self, labels: Image) -> None:
+        found = {key for key, label in LABELS.items() if (labels.data == label).any()}
+        if self.outlined is not None and (more := sorted(found - set(self.outlined))):
+            raise InputError(f"expected {', '.join(self.outlined)} as info.toml declares, got also {', '.join(more)}")
 
     def _existing(self, view: str, phase: str | None, label: bool) -> Path:
         path = self.path(view, phase, label)
@@ -87,7 +110,10 @@ def open_study(folder: str | Path) -> Study:
                 info = tomllib.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise InputError(f"expected TOML, got: {error}") from error
-    return Study(folder, str(info.get("subject", folder.resolve().name)), info)
+    subject = info.get("subject", folder.resolve().name)
+    if not isinstance(subject, str | int) or not str(subject).strip():
+        raise InputError(f"{path}: expected the subject's identifier as text, got {subject!r}")
+    return Study(folder, str(subject), info)
 
 
 def find_studies(data_dir: str | Path) -> list[Study]:
@@ -105,7 +131,19 @@ def find_studies(data_dir: str | Path) -> list[Study]:
     if not studies:
         what = "none; it holds DICOM files: cardiolearn segment reads them" if _holds_dicom(data_dir) else "none"
         raise InputError(f"{data_dir}: expected one folder per subject with files such as sa_ED.nii.gz, found {what}")
+    _check_distinct(data_dir, studies)
     return studies
+
+
+def _check_distinct(data_dir: Path, studies: Sequence[Study]) -> None:
+    r"""Refuse two studies of one subject: whatever is kept by subject would silently lose one of them."""
+    folders: dict[str, str] = {}
+    for study in studies:
+        if (other := folders.setdefault(study.subject, study.folder.name)) != study.folder.name:
+            raise InputError(
+                f"{data_dir}: expected each subject once, but {other} and {study.folder.name} both are subject "
+                f"{study.subject!r} (info.toml); give each its own"
+            )
 
 
 def write_study(
@@ -118,6 +156,7 @@ def write_study(
         images: by view and phase: `sa` (the cine), `sa_ED`, `sa_ES`, `la_4ch_ED`, ...
         labels: by the same names, with values of `LABELS`.
         info: for `info.toml`: text, numbers, truth values, lists and tables of them. Nothing that identifies a person.
+            `outlined`, the structures that the labels hold, is added.
 
     Raises:
         InputError: the folder exists, a name or a label is unknown, the disk refuses.
@@ -141,7 +180,8 @@ def write_study(
                 if unknown:
                     raise InputError(f"{folder}: expected labels {known} in {name}, got also {unknown}")
                 write_image(temporary / _file_name(name, label=True), image, np.uint8)
-            (temporary / "info.toml").write_text(to_toml(info), encoding="utf-8")
+            declared = {"outlined": _outlined_in(labels.values())} if labels else {}
+            (temporary / "info.toml").write_text(to_toml(declared | dict(info)), encoding="utf-8")
             os.replace(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -173,6 +213,11 @@ def match_labels(labels: Image, image: Image) -> Image:
     if not covered.data.any():
         raise InputError(f"labels: expected to overlap the image, {_grid(image)}, got {_grid(labels)}")
     return resample(labels, image.affine, image.data.shape[-3:], order=0)
+
+
+def _outlined_in(maps: Iterable[Image]) -> list[str]:
+    present = set().union(*(image.data.unique().tolist() for image in maps))
+    return [key for key, label in LABELS.items() if label in present]
 
 
 def _file_name(name: str, label: bool) -> str:

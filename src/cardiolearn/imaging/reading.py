@@ -18,19 +18,21 @@ from cardiolearn.imaging.nifti import encode_nifti, read_nifti
 from cardiolearn.imaging.nifti_header import warn
 
 
-def read_image(path: str | Path) -> Image:
+def read_image(path: str | Path, as_float: bool = True) -> Image:
     r"""Read a NIfTI file (`.nii`, `.nii.gz`) or a folder holding one DICOM cine series, as float32.
 
-    A single frame comes back as `(Z, Y, X)`. Oblique affines are kept as they are.
+    A single frame comes back as `(Z, Y, X)`. Oblique affines are kept as they are. With `as_float=False` whole numbers
+    of a NIfTI file keep their type where torch can compute with it: half the memory of a large cine.
+
+    Warns (`InputWarning`) where the file contradicts itself and the rest of it decides.
 
     Raises:
         InputError: one line naming the file and what is wrong with it.
     """
     path = Path(path)
     with named(path):
-        image = read_dicom_folder(path) if path.is_dir() else _read_pictures(path, as_float=True)
-        bad = int((~torch.isfinite(image.data)).sum())
-        if bad:
+        image = read_dicom_folder(path) if path.is_dir() else _read_pictures(path, as_float)
+        if image.data.is_floating_point() and (bad := int((~torch.isfinite(image.data)).sum())):
             raise InputError(f"expected finite values, got {bad} NaN or infinite ones")
         return image
 
@@ -38,6 +40,8 @@ def read_image(path: str | Path) -> Image:
 def _read_pictures(path: Path, as_float: bool) -> Image:
     r"""A NIfTI image; the frames of one slice that are stored as slices become what they are, with a warning."""
     values, affine, frame_duration = read_nifti(path, as_float)
+    if values.dtype not in (np.uint8, np.int8, np.int16, np.int32):
+        values = values.astype(np.float32, copy=False)
     if values.ndim == 4:
         check_axes(values)
     elif are_frames(values):

@@ -2,9 +2,14 @@ r"""What a clinical report states of a heart: volumes, ejection fractions and ma
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.structures import LABELS, MYOCARDIAL_DENSITY
+
+LEAST_ML, MOST_ML = 10.0, 600.0  # of a ventricle
+LEAST_G, MOST_G = 25.0, 400.0  # of the left ventricle's wall
 
 
 def volumes_ml(labels: Image) -> dict[str, float]:
@@ -33,6 +38,25 @@ def ejection_fraction(edv: float, esv: float) -> float:
 def mass_g(volume_ml: float) -> float:
     r"""Mass in g of a volume of myocardium in mL, of density 1.05 g/mL."""
     return volume_ml * MYOCARDIAL_DENSITY
+
+
+def implausible(volumes: Mapping[str, float]) -> list[str]:
+    r"""Which of `volumes_ml`'s ventricles and wall no adult heart has, in any phase; structures that are absent pass.
+
+    Below 3.5 SD under the mean of healthy women at end-systole (49 mL, mass 70 g), or above some four times that of
+    healthy men at end-diastole (166 mL, mass 103 g): nothing but a wrong voxel size or a wrong picture gives these.
+
+    Source: means and SDs of Petersen 2017, as `course/reference_values.md` lists them; the limits are ours.
+
+    >>> implausible({"lv": 6.3, "myocardium": 90.0, "rv": 140.0})
+    ['LV 6.3 mL']
+    """
+    said = []
+    for key, name in (("lv", "LV"), ("rv", "RV")):
+        if volumes[key] and not LEAST_ML <= volumes[key] <= MOST_ML:
+            said.append(f"{name} {volumes[key]:.1f} mL")
+    mass = mass_g(volumes["myocardium"])
+    return said + ([f"LV mass {mass:.1f} g"] if mass and not LEAST_G <= mass <= MOST_G else [])
 
 
 def volumes_line(edv: float, esv: float) -> str:

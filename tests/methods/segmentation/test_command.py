@@ -55,6 +55,18 @@ def test_what_was_not_found_is_said() -> None:
     assert warning(one) == f"{warning(without)}; for a long-axis picture: --view la"
 
 
+def test_volumes_that_no_heart_has_are_said() -> None:
+    r"""A third of the voxel size is a 27th of the volume; areas of a single slice are not judged."""
+    _, labels = ringed_heart()
+    small = Image(labels.data, labels.affine @ np.diag([1 / 3, 1 / 3, 1 / 3, 1]))
+    expected = "warning: no adult heart has LV 1.7 mL, RV 2.3 mL, LV mass 2.2 g; is the voxel size right (0.5 x 0.5 x 3"
+    assert (warning(small) or "").startswith(expected)
+    assert what_to_check(small, torch.zeros(4, *labels.data.shape)) == [warning(small)]
+    large = Image(labels.data, labels.affine @ np.diag([3, 3, 3, 1]))
+    assert "no adult heart has LV 1" in (warning(large) or "")
+    assert warning(small, LONG_AXIS) is None and warning(Image(small.data[:1], small.affine)) is None
+
+
 @pytest.fixture
 def shipped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     r"""Networks that read grey values in the place of the shipped ones; the names of the weights asked for."""

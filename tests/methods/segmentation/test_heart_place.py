@@ -21,6 +21,7 @@ from cardiolearn.methods.segmentation.heart_place import (
     find_heart,
     plan_of,
     probabilities,
+    telling_frames,
 )
 
 
@@ -91,7 +92,8 @@ def test_in_a_cine_the_first_frame_and_one_near_end_systole_are_looked_at() -> N
     still, moved = (cylinder(30.0, centre).data for centre in ((60.0, 60.0), (90.0, 90.0)))
     nothing = torch.zeros_like(still)
     for frames in ((still, moved, nothing, moved, moved), (nothing, moved, still, moved, moved)):
-        place = find_heart(ReadsGrey(), Stack(torch.cat(frames), (1.5, 1.5), lambda labels: labels), SHORT_AXIS)
+        seen = telling_frames(Image(torch.cat(frames).to(torch.int16), np.diag([1.5, 1.5, 8.0, 1.0])))
+        place = find_heart(ReadsGrey(), Stack(seen.data, (1.5, 1.5), lambda labels: labels), SHORT_AXIS)
         assert place is not None and place[0] == pytest.approx((60.0, 60.0), abs=0.6)
 
 

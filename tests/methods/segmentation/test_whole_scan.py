@@ -109,7 +109,8 @@ def test_seen_from_all_sides_a_window_tells_the_same_however_it_is_turned() -> N
 
     def seen(pictures: torch.Tensor) -> torch.Tensor:
         whole = Stack(pictures[None, :, 0], (PIXEL, PIXEL), lambda labels: labels)  # the window is all there is
-        return _HeartWindow(whole, pictures, ((WINDOW - 1) / 2,) * 2, 1.0).probabilities(0, Lopsided(sharp=5.0))
+        seen = _HeartWindow(whole, pictures, ((WINDOW - 1) / 2,) * 2, 1.0)
+        return torch.cat(list(seen.probabilities(0, Lopsided(sharp=5.0))))
 
     straight = seen(window)
     for turns in range(4):

@@ -15,7 +15,7 @@ from cardiolearn.imaging.structures import LABELS, NAMES, VENTRICLES
 from cardiolearn.imaging.study import open_study
 from cardiolearn.learning.device import pick_device
 from cardiolearn.learning.weights import load_weights, ready
-from cardiolearn.measures.clinical import ejection_fraction, mass_g, volumes_ml
+from cardiolearn.measures.clinical import ejection_fraction, implausible, mass_g, volumes_ml
 from cardiolearn.measures.confidence import doubtful_slices, expected_dice
 from cardiolearn.methods.segmentation.fcn import FCN
 from cardiolearn.methods.segmentation.heart_place import SHORT_AXIS, ViewPlan, plan_of
@@ -49,7 +49,9 @@ def segment_file(scan: Path, out: Path, device: str = "auto", view: str = "sa") 
         judged = labels.frame(0)
     else:  # of a cine, the frame with the largest cavity is judged
         labels = segment(image, network, plan)
-        judged, soft = segment_softly(image.frame(_fullest(labels)), network, plan)
+        fullest = Image(image.frame(_phases(labels)["ED"]).data.float(), image.affine)
+        del image  # a cine may be large
+        judged, soft = segment_softly(fullest, network, plan)
     write_image(out, labels)
     told, found = what_to_check(judged, soft, plan), _found(labels, plan)
     lines = [*told, *found] if warning(judged, plan) else [*found, *told]
@@ -60,7 +62,7 @@ def segment_file(scan: Path, out: Path, device: str = "auto", view: str = "sa") 
 def read_scan(scan: Path) -> Image:
     r"""The image of a NIfTI file, a DICOM cine folder or a study folder (its short-axis cine, else ED and ES)."""
     if not scan.is_dir():
-        return read_image(scan)
+        return read_image(scan, as_float=False)
     if not any(scan.glob("sa*.nii*")):
         if subjects := sorted(f.parent.name for f in scan.glob("*/sa*_ED.nii*")):
             raise InputError(f"{scan}: expected one scan, found the subjects {', '.join(subjects)}; name one of them")
@@ -75,13 +77,21 @@ def read_scan(scan: Path) -> Image:
 
 
 def warning(labels: Image, plan: ViewPlan = SHORT_AXIS) -> str | None:
-    r"""What is wrong with a segmentation `(Z, Y, X)` that lacks a ventricle, or in long axis the whole heart."""
+    r"""What is wrong with a segmentation `(Z, Y, X)` that lacks a ventricle, or in long axis the whole heart, or whose
+    volumes no heart has."""
     missing = [NAMES[key] for key, label in VENTRICLES.items() if not (labels.data == label).any()]
     if labels.data.any() and not (missing and plan is SHORT_AXIS):
-        return None
+        return _warning_of_size(labels) if plan is SHORT_AXIS and len(labels.data) > 1 else None
     what = ", ".join(missing) if plan is SHORT_AXIS else "heart"
     other = "; for a long-axis picture: --view la" if plan is SHORT_AXIS and len(labels.data) == 1 else ""
     return f"warning: no {what} found; is this a {plan.name} cardiac MR scan?{other}"
+
+
+def _warning_of_size(labels: Image) -> str | None:
+    if not (odd := implausible(volumes_ml(labels))):
+        return None
+    size = " x ".join(f"{side:.3g}" for side in labels.spacing)
+    return f"warning: no adult heart has {', '.join(odd)}; is the voxel size right ({size} mm), is this a whole stack?"
 
 
 def what_to_check(labels: Image, soft: Tensor, plan: ViewPlan = SHORT_AXIS) -> list[str]:
@@ -94,8 +104,8 @@ def what_to_check(labels: Image, soft: Tensor, plan: ViewPlan = SHORT_AXIS) -> l
         labels: `(Z, Y, X)`.
         soft: `(C, Z, Y, X)`, the probability of each class.
     """
-    if missing := warning(labels, plan):
-        return [missing]
+    if wrong := warning(labels, plan):
+        return [wrong]
     expected = expected_dice(labels.data, soft, VENTRICLES if plan is SHORT_AXIS else LABELS)
     low = [f"{NAMES[key]} (expected Dice {value:.2f})" for key, value in expected.items() if 0 < value < DOUBTFUL]
     slices = doubtful_slices(labels.data, soft) if plan is SHORT_AXIS else []
@@ -133,7 +143,7 @@ def _ejection(side: str, volumes: list[float]) -> str | None:
 
 def _areas(labels: Image) -> list[str]:
     # Areas of the chambers in one plane, for a cine in the frames of largest and smallest LV cavity.
-    pixel = labels.spacing[0] * labels.spacing[1] * 1e-2
+    pixel = labels.pixel_area * 1e-2
     cine = labels.n_frames > 1
     lines = []
     for phase, t in _phases(labels).items() if cine else (("area", 0),):
@@ -146,9 +156,5 @@ def _areas(labels: Image) -> list[str]:
 
 def _phases(labels: Image) -> dict[str, int]:
     r"""The frames of a cine with the largest and the smallest LV cavity."""
-    size = (labels.data == LABELS["lv"]).flatten(1).sum(1)
-    return {"ED": int(size.argmax()), "ES": int(size.argmin())}
-
-
-def _fullest(labels: Image) -> int:
-    return _phases(labels)["ED"]
+    size = [int((frame == LABELS["lv"]).sum()) for frame in labels.data]
+    return {"ED": size.index(max(size)), "ES": size.index(min(size))}

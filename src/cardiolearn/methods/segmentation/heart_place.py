@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from cardiolearn.errors import InputError
+from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.intensity import to_unit_range
 from cardiolearn.imaging.slices import PIXEL, Stack, window
 from cardiolearn.imaging.structures import LABELS, LEFT_ATRIUM, LV_CAVITY, MYOCARDIUM, RIGHT_ATRIUM, RV_CAVITY, VIEWS
 
 WINDOW = 128  # pixels, 192 mm: both ventricles of a dilated heart and some surroundings
-BATCH = 16  # windows at a time; larger pictures go in smaller batches, so that memory does not grow
+BATCH = 8  # windows at a time; larger pictures go in smaller batches, so that memory does not grow
 
 
 @dataclass(frozen=True)
@@ -120,15 +121,19 @@ def _largest_piece(around: np.ndarray) -> tuple[tuple[float, float], np.ndarray,
     return (y, x), here, float(mass.max())
 
 
+def telling_frames(image: Image) -> Image:
+    r"""The frames in which the heart is looked for: the first, and of a cine one in which it is contracted."""
+    n = image.n_frames
+    return Image(image.data[[0, n * 2 // 5]].float(), image.affine) if n > 2 else image.frame(0)
+
+
 def find_heart(network: nn.Module, pictures: Stack, plan: ViewPlan) -> tuple[tuple[float, float], float] | None:
     r"""Centre of the heart (y, x in source pixels) and the zoom at which it looks as large as an average one, or None.
 
     The heart itself is the ruler: a large and a small one are seen at the same size, and so is a heart in a scan whose
-    pixel size was lost or stated wrongly.
+    pixel size was lost or stated wrongly. `pictures` are those of the `telling_frames`.
     """
-    data = pictures.data
-    frames = data[[0, len(data) * 2 // 5]] if len(data) > 2 else data[:1]
-    flat = to_unit_range(frames).flatten(0, 1)
+    flat = to_unit_range(pictures.data.float()).flatten(0, 1)
     place = _likeliest(network, pictures, flat, 1.0, plan)
     if place is None or place.radius < plan.smallest:
         closer = _likeliest(network, pictures, flat, 0.6, plan)

@@ -8,7 +8,7 @@ labels return to the scan's own grid.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cardiolearn.errors import InputError
-from cardiolearn.imaging.image import Image
+from cardiolearn.imaging.image import Image, box_around
 from cardiolearn.imaging.intensity import to_unit_range
 from cardiolearn.imaging.slices import Stack, stack, unwindow, window
 from cardiolearn.imaging.structures import LEFT_ATRIUM, LV_CAVITY, PHASES, RIGHT_ATRIUM, RV_CAVITY
@@ -30,6 +30,7 @@ from cardiolearn.methods.segmentation.heart_place import (
     find_heart,
     plan_of,
     probabilities,
+    telling_frames,
 )
 
 if TYPE_CHECKING:
@@ -71,9 +72,10 @@ def _keep_the_heart(labels: np.ndarray, plan: ViewPlan) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _HeartWindow:
-    r"""A scan in the network's order, the window around its heart `(T * Z, 1, Y, X)`, and the ways back."""
+    r"""The window around a scan's heart `(T * Z, 1, Y, X)`, and the ways back. Of the scan only a frame at a time is
+    brought into the network's order: a cine may be large."""
 
-    pictures: Stack
+    pictures: Stack  # of any frame: all are alike but for their grey values
     window: Tensor
     centre: tuple[float, float]
     zoom: float
@@ -81,22 +83,22 @@ class _HeartWindow:
     @classmethod
     def of(cls, image: Image, network: nn.Module, plan: ViewPlan) -> _HeartWindow | None:
         r"""None where no heart is found."""
-        pictures = stack(image)
-        place = find_heart(network, pictures, plan)
+        place = find_heart(network, stack(telling_frames(image)), plan)
         if place is None:
             return None
         centre, zoom = place
-        flat = pictures.data.flatten(0, 1)
-        around = to_unit_range(window(flat, pictures.pixel, centre, (WINDOW, WINDOW), zoom))
-        return cls(pictures, around, centre, zoom)
+        frames = (stack(image.frame(t)) for t in range(image.n_frames))
+        parts = [window(f.data[0].float(), f.pixel, centre, (WINDOW, WINDOW), zoom) for f in frames]
+        return cls(stack(image.frame(0)), to_unit_range(torch.cat(parts)), centre, zoom)
 
-    def probabilities(self, t: int, network: nn.Module) -> Tensor:
-        r"""Of each class in frame `t`, `(Z, C, Y, X)` in the network's order; zero outside the window."""
-        n_frames, n_slices, height, width = self.pictures.data.shape
-        sides = _SIDES if n_frames * n_slices <= MANY_SLICES else _SIDES[::5]
+    def probabilities(self, t: int, network: nn.Module) -> Iterator[Tensor]:
+        r"""Of each class in frame `t`, a slice at a time: `(1, C, Y, X)` in the network's order, zero off the window."""
+        _, n_slices, height, width = self.pictures.data.shape
+        sides = _SIDES if len(self.window) <= MANY_SLICES else _SIDES[::5]
         part = self.window[t * n_slices : (t + 1) * n_slices]
         mean = reduce(torch.add, (_seen_from(part, network, *side) for side in sides)) / len(sides)
-        return unwindow(mean, self.pictures.pixel, self.centre, (height, width), self.zoom)
+        for one in mean.split(1):
+            yield unwindow(one, self.pictures.pixel, self.centre, (height, width), self.zoom)
 
 
 @torch.no_grad()
@@ -111,9 +113,11 @@ def segment(image: Image, network: nn.Module, plan: ViewPlan = SHORT_AXIS) -> Im
     seen = _HeartWindow.of(image, network, plan)
     if seen is None:
         return image.with_data(torch.zeros(image.data.shape, dtype=torch.uint8))
-    frames = range(len(seen.pictures.data))
-    labels = torch.stack([_one_heart(seen.probabilities(t, network), plan) for t in frames])
-    return image.with_data(seen.pictures.restore(labels))
+    labels = torch.zeros(image.data.shape, dtype=torch.uint8)
+    for t in range(image.n_frames):
+        likeliest = torch.cat([one.argmax(1).to(torch.uint8) for one in seen.probabilities(t, network)])
+        labels[t if labels.ndim == 4 else ...] = seen.pictures.restore(_one_heart(likeliest, plan)[None])
+    return image.with_data(labels)
 
 
 @torch.no_grad()
@@ -133,15 +137,19 @@ def segment_softly(image: Image, network: nn.Module, plan: ViewPlan = SHORT_AXIS
         labels = torch.zeros(volume.data.shape, dtype=torch.uint8)
         soft = torch.zeros((plan.n_classes, *volume.data.shape))
     else:
-        found = seen.probabilities(0, network)
-        labels = seen.pictures.restore(_one_heart(found, plan)[None])
+        found = torch.cat(list(seen.probabilities(0, network)))
+        labels = seen.pictures.restore(_one_heart(found.argmax(1).to(torch.uint8), plan)[None])
         soft = torch.stack([seen.pictures.restore(found[None, :, c]) for c in range(plan.n_classes)])
     soft[0] += 1.0 - soft.sum(0)
     return image.with_data(labels.reshape(image.data.shape)), soft
 
 
-def _one_heart(found: Tensor, plan: ViewPlan) -> Tensor:
-    return torch.from_numpy(_keep_the_heart(found.argmax(1).to(torch.uint8).numpy(), plan))
+def _one_heart(labels: Tensor, plan: ViewPlan) -> Tensor:
+    r"""Labels `(Z, Y, X)` with one heart, whose cavities have no holes; changed in place, where there is a heart."""
+    box = box_around(labels > 0, (0, 1, 1))
+    if box is not None:
+        labels[box] = torch.from_numpy(_keep_the_heart(labels[box].numpy(), plan))
+    return labels
 
 
 def segment_all(

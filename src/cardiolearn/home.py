@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 from functools import lru_cache
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def weights_dir() -> Path:
 def results_dir() -> Path:
     r"""Folder of the recorded runs and their tables, `course/results`."""
     return find_home() / "course" / "results"
+
+
+@lru_cache(maxsize=1)
+def commit() -> str:
+    r"""The commit of the kit's folder, with "-dirty" where files were changed since; "unknown" where there is no git."""
+    command = ["git", "-C", str(find_home()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 @lru_cache(maxsize=1)

@@ -15,12 +15,11 @@ from typing import Any
 from cardiolearn.errors import InputError
 from cardiolearn.harness.execute import Outcome
 from cardiolearn.imaging.files import write_atomically
-from cardiolearn.lab.claims import NEGATIVE, POSITIVE, judge_or_recorded
+from cardiolearn.lab.claims import judge_or_recorded
 from cardiolearn.lab.ledger import Claim
 from cardiolearn.lab.recorded import Results
 from cardiolearn.lab.records import Record
-
-TIME_UNITS = {"s", "ms", "min", "h"}  # timing is shown and never gates
+from cardiolearn.lab.values import values_csv
 
 
 def provenance(home: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def add_outcome(results: Results, outcome: Outcome) -> None:
 
 
 def _metric_row(record: Record, notebook: str) -> dict[str, Any]:
-    row = record.summary() | {"notebook": notebook, "tolerance": record.tolerance}
+    row = record.summary() | {"notebook": notebook}
     return row | ({"recorded": True} if record.recorded else {})
 
 
@@ -91,43 +90,12 @@ def add_claims(
     return problems
 
 
-def write_results(path: Path, results: Results) -> None:
-    r"""Write a results file, whole or not at all."""
+def write_results(path: Path, results: Results, records: Mapping[str, Record]) -> None:
+    r"""Write a results file, and beside it, as CSV, the value of every subject that its means are made of."""
     text = json.dumps(results, indent=1, sort_keys=True, allow_nan=False)
+    values = {name: records[name] for name in results["metrics"] if name in records}
+    write_atomically(path.with_suffix(".csv"), values_csv(values).encode())
     write_atomically(path, (text + "\n").encode())
-
-
-def regressions(results: Results, recorded: Results) -> list[str]:
-    r"""Numbers and verdicts that differ from the recorded run, for the notebooks that ran well in both.
-
-    A mean may move by the tolerance of the *recorded* number; there is one answer, never any of several.
-    """
-    ran = {name for name, row in results["notebooks"].items() if row["status"] == "ok"}
-    found = []
-    for name, old in sorted(recorded["metrics"].items()):
-        if old["notebook"] not in ran or old["unit"] in TIME_UNITS:
-            continue
-        new = results["metrics"].get(name)
-        if new is None:
-            found.append(f"{name}: recorded as {old['mean']:.6g}, not recorded by this run")
-        elif new["unit"] != old["unit"] or new["n"] != old["n"]:
-            found.append(f"{name}: n = {new['n']} in {new['unit']}, recorded n = {old['n']} in {old['unit']}")
-        elif abs(new["mean"] - old["mean"]) > old["tolerance"] * abs(old["mean"]) + 1e-12:
-            found.append(f"{name}: {new['mean']:.6g}, recorded {old['mean']:.6g} (tolerance {old['tolerance']:.0%})")
-    return found
-
-
-def flipped(results: Results, recorded: Results, ledger: Sequence[Claim]) -> list[str]:
-    r"""Claims whose verdict went from one side to the other; claims about time alone never gate."""
-    found = []
-    for claim in ledger:
-        old, new = (r["claims"].get(claim.id, {}).get("verdict") for r in (recorded, results))
-        units = {results["metrics"].get(m.ours, {}).get("unit") for m in claim.metrics}
-        if units <= TIME_UNITS:
-            continue
-        if (old in POSITIVE and new in NEGATIVE) or (old in NEGATIVE and new in POSITIVE):
-            found.append(f"claim {claim.id}: {new}, recorded {old}")
-    return found
 
 
 def merge_recorded(results: Results, recorded: Results | None, ledger: Sequence[Claim]) -> Results:

@@ -20,7 +20,7 @@ from cardiolearn.lab.ledger import Claim, Metric, load_claims, of_section
 from cardiolearn.lab.recorded import longer_runs
 from cardiolearn.lab.records import LEVEL, Record, number, unit_suffix
 
-MIN_SUBJECTS = 6  # below this a bootstrap interval is too short to be believed
+MIN_SUBJECTS = 6  # of fewer, two that are not typical decide
 MIN_SEEDS = 6
 WORDS = {
     "phantom": {"yes": "shown", "open": "inconclusive", "no": "not shown"},
@@ -113,7 +113,7 @@ def _too_few(claim: Claim, samples: Iterable[NDArray[np.float64]]) -> str:
 def _interval(claim: Claim, metric: Metric, sample: NDArray[np.float64], ours: Record) -> Interval:
     r"""95 % interval of the mean of `sample` (seeds, subjects) by the claim's test.
 
-    With seeds both intervals must be clear, so the hull of the t-interval over seed means and of the bootstrap over
+    With seeds both intervals must be clear, so the hull of the t-interval over seed means and of the interval over
     subjects is judged.
     """
     from cardiolearn.measures import statistics
@@ -124,7 +124,7 @@ def _interval(claim: Claim, metric: Metric, sample: NDArray[np.float64], ours: R
             int((per_subject > 0).sum()), int((per_subject < 0).sum()), per_subject.size, LEVEL
         )
     else:
-        low, high = statistics.bootstrap_interval(per_subject, LEVEL)
+        low, high = statistics.mean_interval(per_subject, LEVEL)
     if claim.test == "seeds" and len(sample) > 1:
         t_low, t_high = statistics.t_interval(sample.mean(axis=1), LEVEL)
         low, high = min(low, t_low), max(high, t_high)

@@ -29,7 +29,7 @@ class Record:
 
     `values` is (subjects,) or (seeds, subjects), float64, finite. `subjects` and `seeds` name the columns and rows;
     without them the numbers can be shown but not compared pairwise. `data` is "phantom" or "real"; `recorded` marks
-    numbers read from a longer run; `tolerance` is the relative change a later run may show in the mean.
+    numbers read from a longer run.
     """
 
     name: str
@@ -39,7 +39,6 @@ class Record:
     seeds: tuple[int, ...] | None = None
     data: str = "phantom"
     recorded: bool = False
-    tolerance: float = 0.05
 
     @property
     def per_subject(self) -> NDArray[np.float64]:
@@ -56,16 +55,15 @@ class Record:
             "seeds": list(self.seeds) if self.seeds else None,
             "data": self.data,
             "recorded": self.recorded,
-            "tolerance": self.tolerance,
         }
 
     def summary(self) -> dict[str, Any]:
-        r"""Mean, SD, n and 95 % bootstrap interval over subjects; SD and interval are None for a single number."""
-        from cardiolearn.measures.statistics import bootstrap_interval
+        r"""Mean, SD, n and 95 % interval over subjects; SD and interval are None for a single number."""
+        from cardiolearn.measures.statistics import mean_interval
 
         values = self.per_subject
         many = values.size > 1
-        low_high = bootstrap_interval(values, LEVEL) if many else None
+        low_high = mean_interval(values, LEVEL) if many else None
         return {
             "mean": float(values.mean()),
             "sd": float(values.std(ddof=1)) if many else None,
@@ -97,7 +95,6 @@ def make_record(
     seeds: Sequence[int] | None = None,
     data: str = "phantom",
     recorded: bool = False,
-    tolerance: float = 0.05,
 ) -> Record:
     r"""A checked record. `values`: a number, (subjects,) or (seeds, subjects); tensors and arrays are welcome.
 
@@ -116,9 +113,7 @@ def make_record(
         raise InputError(f"record {name}: expected finite numbers, found {array[tuple(where)]} for {label}")
     if data not in ("phantom", "real"):
         raise InputError(f"record {name}: data must be 'phantom' or 'real', not {data!r}")
-    if not 0 < tolerance < 1:
-        raise InputError(f"record {name}: expected a relative tolerance between 0 and 1, not {tolerance}")
-    return Record(name, array, unit, names, rows, data, recorded, float(tolerance))
+    return Record(name, array, unit, names, rows, data, recorded)
 
 
 def _check_shape(
@@ -136,7 +131,7 @@ def _check_shape(
 
 def from_bundle(bundle: Mapping[str, Any]) -> Record:
     r"""The record of a JSON form; every check of `make_record` is made again."""
-    fields = {"unit", "subjects", "seeds", "data", "recorded", "tolerance"}
+    fields = {"unit", "subjects", "seeds", "data", "recorded"}
     if set(bundle) != fields | {"name", "values"}:
         raise InputError(f"record {bundle.get('name')}: expected the fields {sorted(fields)}, found {sorted(bundle)}")
     return make_record(bundle["name"], bundle["values"], **{key: bundle[key] for key in fields})

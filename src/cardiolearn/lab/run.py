@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from cardiolearn.home import results_dir
+from cardiolearn.home import commit, results_dir
 from cardiolearn.lab.claims import claims_of_lesson
 from cardiolearn.lab.recorded import computed_table, recorded_table
 from cardiolearn.lab.records import MIME, Record, make_record, show
+from cardiolearn.lab.stages import stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +73,8 @@ class Run:
         plan = TrainingPlan(steps, self.seed, learning_rate=2e-3, schedule=schedule, validate_every=200)
         kept = self.folder / f"{name}-{data.n}-{steps}-{self.seed}.safetensors" if long else None
         score = data.held_out_score
-        return train(network, data, data.loss, plan, self.device, validate=score, checkpoint=kept, on_step=on_step)
+        with stage(name, kept, self.device.type) if kept else nullcontext():
+            return train(network, data, data.loss, plan, self.device, validate=score, checkpoint=kept, on_step=on_step)
 
     def trained(self, network: nn.Module, name: str) -> Any:
         r"""What is tested: a copy for inference on this run's device of the shipped weights `name` in `classroom`, else
@@ -86,8 +89,10 @@ class Run:
     def ship(self, network: nn.Module, name: str, scores: Mapping[str, float]) -> None:
         r"""Export trained weights to `course/weights`, with where they come from and what they scored."""
         from cardiolearn.learning.weights import Provenance, ship_weights
+        from cardiolearn.phantom.cohorts.cache import phantom_version
 
-        ship_weights(name, network.cpu(), Provenance(self.lesson, self.profile, self.seed, metrics=dict(scores)))
+        where = {"commit": commit(), "phantom": phantom_version(), "device": self.device.type}
+        ship_weights(name, network.cpu(), Provenance(self.lesson, self.profile, self.seed, **where, metrics=dict(scores)))
 
     @property
     def results_dir(self) -> Path:
@@ -110,17 +115,14 @@ class Run:
         subjects: Sequence[object] | None = None,
         seeds: Sequence[int] | None = None,
         recorded: bool = False,
-        tolerance: float = 0.05,
     ) -> None:
         r"""Put numbers into the notebook's output, where `cardiolearn run` and `run.claims()` find them.
 
         `values`: a number, (subjects,), or (seeds, subjects) with `seeds=`. `subjects` name them, so that claims can
-        pair them. `recorded=True` marks numbers read from a table of a longer run. `tolerance` is the relative change
-        of the mean that a later run may show.
+        pair them. `recorded=True` marks numbers read from a table of a longer run.
         """
         data = "phantom" if recorded else self.data  # the kit's own recorded runs
-        options: dict[str, Any] = {"subjects": subjects, "seeds": seeds, "recorded": recorded, "tolerance": tolerance}
-        record = make_record(name, values, unit=unit, data=data, **options)
+        record = make_record(name, values, unit=unit, subjects=subjects, seeds=seeds, data=data, recorded=recorded)
         self.records[name] = record
         show(record.text(), {MIME: record.bundle()})
 
@@ -131,7 +133,6 @@ class Run:
         units: Mapping[str, str],
         *,
         recorded: bool = False,
-        tolerance: float = 0.05,
     ) -> None:
         r"""`record` each column of `units` (column to unit) as `prefix.column`: the mean of each subject's rows.
 
@@ -143,8 +144,7 @@ class Run:
         means = table.groupby("subject").mean(numeric_only=True)
         for column, unit in units.items():
             if column in means and len(values := means[column].dropna()):
-                options: dict[str, Any] = {"recorded": recorded, "tolerance": tolerance}
-                self.record(f"{prefix}.{column}", values, unit=unit, subjects=list(values.index), **options)
+                self.record(f"{prefix}.{column}", values, unit=unit, subjects=list(values.index), recorded=recorded)
 
     @property
     def shows_recorded(self) -> bool:
@@ -158,7 +158,7 @@ class Run:
         run that was interrupted finds the tables it had finished in `folder`.
         """
         if not self.shows_recorded:
-            return computed_table(name, self.folder, f"{self.profile}-{self.seed}", compute)
+            return computed_table(name, self.folder, f"{self.profile}-{self.seed}", compute, self.device.type)
         read: pd.DataFrame = compute() if in_classroom and self.data_dir is None else self.recorded(name)
         return read
 

@@ -30,11 +30,17 @@ LIST = "weights.toml"
 
 @dataclass(frozen=True)
 class Provenance:
-    r"""Where weights come from: notebook, profile and seed of the recorded run, and their scores on its test set."""
+    r"""Where weights come from: notebook, profile and seed of the recorded run, and their scores on its test set.
+
+    `commit`, `phantom` (the version of the simulated hearts they learnt from) and `device` are those of the training.
+    """
 
     notebook: str
     profile: str
     seed: int
+    commit: str
+    phantom: str
+    device: str
     metrics: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=lambda: _versions())
     sha256: str = ""

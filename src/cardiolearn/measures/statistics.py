@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from cardiolearn.errors import InputError
 
 
+MANY = 20  # subjects from which a bootstrap's interval is believed
+
+
 class Agreement(NamedTuple):
     r"""Bland-Altman: mean difference, its SD, and the limits between which 95 % of differences fall."""
 
@@ -60,10 +63,10 @@ def paired_bootstrap_interval(
 
 
 def t_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    r"""Student's t interval of a mean over trainings: what would other seeds give?
+    r"""Student's t interval of a mean: what would other seeds, or a few other patients, give?
 
     Args:
-        values: one mean per seed, at least two.
+        values: one per training or subject, at least two.
         level: confidence level.
     """
     from scipy import stats
@@ -71,6 +74,16 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     array = _finite(values, at_least=2)
     half = stats.t.ppf((1 + level) / 2, array.size - 1) * array.std(ddof=1) / np.sqrt(array.size)
     return float(array.mean() - half), float(array.mean() + half)
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    r"""Interval of the mean over subjects: Student's t of fewer than 20, the bootstrap of more.
+
+    Of six values the bootstrap's 95 % interval covers the mean 81 to 85 times in a hundred, as it resamples a spread
+    that six values understate; t makes up for that.
+    """
+    few = np.asarray(values).size < MANY
+    return t_interval(values, level) if few else bootstrap_interval(values, level)
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:

@@ -25,9 +25,10 @@ SAFETY = 10.0  # times what repeated runs show
 OTHER_SUBJECTS = 0.999  # level of the interval in which the mean under another seed is expected
 
 
-def same_kind(results: Results, recorded: Results) -> bool:
-    r"""Whether a run was made on the kind of machine that recorded."""
-    return all(results["provenance"].get(key) == recorded["provenance"].get(key) for key in KIND)
+def same_kind(results: Results, recorded: Results, notebook: str) -> bool:
+    r"""Whether a notebook was run on the kind of machine that recorded it."""
+    new, old = (run["notebooks"][notebook] for run in (results, recorded))
+    return all(new.get(key) == old.get(key) for key in KIND)
 
 
 def regressions(
@@ -36,9 +37,8 @@ def regressions(
 ) -> list[str]:  # fmt: skip
     r"""Numbers that differ from those of a run with the same seed and data, for the notebooks that ran well in both."""
     found = []
-    alike = same_kind(results, recorded)
     for name, old in _compared(results, recorded):
-        new = results["metrics"].get(name)
+        alike, new = same_kind(results, recorded, old["notebook"]), results["metrics"].get(name)
         if (wrong := _unlike(name, new, old)) or new is None:
             found.append(wrong)
             continue
@@ -89,11 +89,12 @@ def add_spread(results: Results, before: Results, records: Mapping[str, Record],
 
     Recording a second time, with another number of threads, is how the record learns what rounding does to it.
     """
-    if results["provenance"]["code"] != before["provenance"].get("code") or not same_kind(results, before):
-        return
     for name, row in results["metrics"].items():
-        earlier = before["metrics"].get(name)
-        if earlier is None or earlier["n"] != row["n"]:
+        notebook, earlier = row["notebook"], before["metrics"].get(name)
+        if earlier is None or earlier["n"] != row["n"] or notebook not in before["notebooks"]:
+            continue
+        same_code = results["notebooks"][notebook]["code"] == before["notebooks"][notebook].get("code")
+        if not (same_code and same_kind(results, before, notebook)):
             continue
         known = earlier.get("spread", {"mean": 0.0, "subject": 0.0, "runs": 1})
         apart = np.abs(records[name].values - old[name].values).max() if name in old else 0.0

@@ -3,9 +3,7 @@ r"""A run as data: `results.json`, how it is built from executed notebooks, and 
 from __future__ import annotations
 
 import json
-import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from typing import Any
 
 from cardiolearn.errors import InputError
 from cardiolearn.harness.execute import Outcome
+from cardiolearn.home import code_version, commit
 from cardiolearn.imaging.files import write_atomically
 from cardiolearn.lab.claims import judge_or_recorded
 from cardiolearn.lab.ledger import Claim
@@ -22,11 +21,17 @@ from cardiolearn.lab.records import Record
 from cardiolearn.lab.values import values_csv
 
 
-def provenance(home: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+#: Of the provenance what each notebook's row keeps: results are put together from lessons run at different times.
+OF_A_NOTEBOOK = ("date", "commit", "code", "phantom", "platform", "cpu", "device", "torch", "threads")
+
+
+def provenance(parameters: Mapping[str, Any]) -> dict[str, Any]:
     r"""What a run was made with; nothing that names a person, a machine or a folder."""
     import torch
 
     import cardiolearn
+    from cardiolearn.learning.device import pick_device
+    from cardiolearn.phantom.cohorts.cache import phantom_version
 
     return {
         "profile": parameters["profile"],
@@ -35,20 +40,15 @@ def provenance(home: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "cardiolearn": cardiolearn.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "device": str(parameters["device"]),
+        "device": pick_device(str(parameters["device"])).type,
         "platform": f"{platform.system()} {platform.machine()}",
-        "threads": os.cpu_count(),
-        "commit": _commit(home),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "commit": commit(),
+        "code": code_version(),
+        "phantom": phantom_version(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
-
-
-def _commit(home: Path) -> str:
-    command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def add_outcome(results: Results, outcome: Outcome) -> None:
@@ -62,7 +62,8 @@ def add_outcome(results: Results, outcome: Outcome) -> None:
             results["metrics"][record.name] = _metric_row(record, name)
     row: dict[str, Any] = {"status": "failed" if problems else "ok", "problems": problems}
     row |= {"seconds": outcome.seconds, "peak_mb": outcome.peak_mb, "sha256": outcome.sha256}
-    results["notebooks"][name] = row | {key: results["provenance"][key] for key in ("date", "commit")}
+    row |= {"stages": list(outcome.stages)} if outcome.stages else {}
+    results["notebooks"][name] = row | {key: results["provenance"][key] for key in OF_A_NOTEBOOK}
 
 
 def _metric_row(record: Record, notebook: str) -> dict[str, Any]:

@@ -19,19 +19,19 @@ from cardiolearn.errors import InputError
 from cardiolearn.harness.execute import Job, Outcome, execute
 from cardiolearn.harness.notebooks import PARAMETERS, discover, read_notebook
 from cardiolearn.harness.outputs import records_of
+from cardiolearn.harness.regressions import add_spread, flipped, regressions, under_another_seed
 from cardiolearn.harness.results import (
     add_claims,
     add_outcome,
-    flipped,
     merge_recorded,
     provenance,
-    regressions,
     write_results,
 )
 from cardiolearn.home import find_home
 from cardiolearn.lab.ledger import Claim, load_claims
 from cardiolearn.lab.recorded import PROFILES, Results, longer_runs, read_results, recorded_run, results_path
 from cardiolearn.lab.records import Record
+from cardiolearn.lab.values import read_values
 
 # Seconds a notebook may take in all before it is killed; generous beside the budgets, for slow laptops.
 TIME_LIMITS = {"classroom": 900.0, "reproduce": 6 * 3600.0, "full": 7 * 24 * 3600.0}
@@ -81,12 +81,15 @@ def run_lessons(lessons: Sequence[str], options: RunOptions) -> tuple[Results, l
         for outcome in outcomes:
             add_outcome(results, outcome)
             records |= {record.name: record for record in outcome.records}
-            write_results(out / "results.json", results)
+            write_results(out / "results.json", results, records)
             _say(outcome.name, results)
-    problems = _judge(results, jobs, recorded, ledger, records, longer_runs(profile, folder))
-    write_results(out / "results.json", results)
+    kept = read_values(results_path(profile, folder).with_suffix(".csv"), recorded) if recorded else {}
+    problems = _judge(results, jobs, recorded, ledger, records, kept, longer_runs(profile, folder))
+    write_results(out / "results.json", results, records)
     if options.record and not problems.failed:
-        write_results(results_path(profile, folder), merge_recorded(results, recorded, ledger))
+        if recorded is not None and _comparable(results, recorded):
+            add_spread(results, recorded, records, kept)
+        write_results(results_path(profile, folder), merge_recorded(results, recorded, ledger), kept | records)
         print(f"recorded as {results_path(profile, folder)}")
         return results, []
     return results, problems.failed + problems.changed
@@ -98,22 +101,27 @@ class _Problems:
     changed: list[str] = field(default_factory=list)  # differences from the recorded run
 
 
+def _comparable(results: Results, recorded: Results) -> bool:
+    r"""Whether the same subjects were measured in both."""
+    return all(results["provenance"][key] == recorded["provenance"].get(key) for key in ("seed", "data"))
+
+
 def _judge(
     results: Results, jobs: Sequence[Job], recorded: Results | None, ledger: Sequence[Claim],
-    records: Mapping[str, Record], longer: Sequence[Results],
+    records: Mapping[str, Record], kept: Mapping[str, Record], longer: Sequence[Results],
 ) -> _Problems:  # fmt: skip
     problems = _Problems()
     for job in jobs:
         problems.failed += [f"{job.name}: {problem}" for problem in results["notebooks"][job.name]["problems"]]
     problems.failed += add_claims(results, ledger, records, longer)
-    comparable = recorded is not None and all(
-        recorded["provenance"].get(key) == results["provenance"][key] for key in ("seed", "data")
-    )
-    if recorded is not None and comparable:
-        problems.changed = regressions(results, recorded) + flipped(results, recorded, ledger)
-    else:
-        why = "nothing is recorded for this profile" if recorded is None else "another seed or other data"
+    if recorded is None or results["provenance"]["data"] != recorded["provenance"]["data"]:
+        why = "nothing is recorded for this profile" if recorded is None else "other data"
         print(f"not compared with a recorded run: {why}")
+    elif _comparable(results, recorded):
+        problems.changed = regressions(results, recorded, ledger, records, kept) + flipped(results, recorded, ledger)
+    else:
+        print("compared with a recorded run of another seed: numbers are there, new, and within what is expected")
+        problems.changed = under_another_seed(results, recorded, records, kept)
     return problems
 
 
@@ -145,7 +153,7 @@ def latest_run(home: Path) -> Path:
 
 def _begin(out: Path, home: Path, parameters: dict[str, Any], resume: bool) -> Results:
     r"""Empty results, or those of the run to go on with."""
-    results: Results = {"provenance": provenance(home, parameters), "notebooks": {}, "metrics": {}, "claims": {}}
+    results: Results = {"provenance": provenance(parameters), "notebooks": {}, "metrics": {}, "claims": {}}
     results["provenance"]["parameters"] = _fingerprint(parameters)
     path = out / "results.json"
     if not path.is_file():

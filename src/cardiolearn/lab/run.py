@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from cardiolearn.home import results_dir
+from cardiolearn.home import results_dir, weights_dir
 from cardiolearn.lab.claims import claims_of_lesson
 from cardiolearn.lab.recorded import computed_table, recorded_table
-from cardiolearn.lab.records import MIME, Record, make_record, show
+from cardiolearn.lab.records import MIME, WEIGHTS_MIME, Record, make_record, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from cardiolearn.learning.training import Schedule, TrainingData
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
-    r"""One lesson in one kernel.
+    r"""One lesson in one kernel; it stays what `lab.start` made it.
 
     Args:
         weights: "shipped" or a folder.
@@ -80,7 +80,8 @@ class Run:
 
         if self.profile == "classroom":
             origin = load_weights(network, name)
-            show(f"loaded {name}, trained by {origin.notebook}, profile {origin.profile}, seed {origin.seed}")
+            text = f"loaded {name}, trained by {origin.notebook}, profile {origin.profile}, seed {origin.seed}"
+            show(text, {WEIGHTS_MIME: {"name": name, "sha256": origin.sha256, "folder": str(weights_dir().resolve())}})
         return ready(network, self.device)
 
     def ship(self, network: nn.Module, name: str, scores: Mapping[str, float]) -> None:

@@ -26,10 +26,12 @@ def start_problems(expected: Mapping[str, Any], starts: Sequence[Mapping[str, An
         found = starts[0].get(key)
         if found == value:
             continue
-        if key in ("data_dir", "weights"):
-            yield f"the kernel ran with {'another' if found else 'no'} {key}, not with the one it was given"
-        else:
+        if key not in ("data_dir", "weights"):
             yield f"the kernel ran with {key} {found!r}, expected {value!r}"
+        elif found is None:
+            yield f"the kernel ran without the {key} it was given"
+        else:
+            yield f"the kernel ran with other {key} than it was given"
 
 
 def weights_problems(expected: Mapping[str, Any], loaded: Sequence[Mapping[str, Any]]) -> Iterable[str]:
@@ -50,7 +52,7 @@ def weights_problems(expected: Mapping[str, Any], loaded: Sequence[Mapping[str, 
     for weights in loaded:
         name = weights["name"]
         if Path(weights["folder"]) != folder.resolve():
-            yield f"weights {name!r} were loaded from another folder than was asked for"
+            yield f"weights {name!r} were loaded from another folder than the one asked for"
         elif weights["sha256"] != entries.get(name, {}).get("sha256"):
             yield f"weights {name!r}: loaded were {weights['sha256'][:12]}..., weights.toml has others"
 
@@ -68,7 +70,7 @@ def data_problems(data_dir: str | None, records: Iterable[Record]) -> Iterable[s
         if record.recorded:
             continue
         if record.data != kind:
-            yield f"{record.name}: says it is measured on {record.data} data, asked for were {kind} data"
+            yield f"{record.name}: says that it was measured on {record.data} data, asked for were {kind} data"
         if data_dir is not None and (others := set(record.subjects or ()) - subjects):
             count = f"{len(others)} of {len(record.subjects or ())} subjects"
             yield f"{record.name}: {count} are not in the data_dir"

@@ -9,16 +9,14 @@ import contextlib
 import json
 import os
 import queue
-import shutil
 import sys
+import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
-from cardiolearn.harness.processes import MARK, Known, adopt_orphans, end_all
+from cardiolearn.harness.processes import MARK, Known, adopt_orphans, die_with, end_all
 
-WATCH = 0.3  # seconds between two looks at the parent
 WITNESS = "__import__('importlib').import_module('cardiolearn.harness.witness')"
 OPENING = f"{WITNESS}.begin()"
 CLOSING = f"await {WITNESS}.close()"
@@ -28,27 +26,20 @@ def main() -> None:
     r"""Run the notebook and leave `report.json`, {"problems", "peak_mb"}, in the folder SCRATCH."""
     job, scratch = json.loads(sys.argv[1]), Path(sys.argv[2])
     parent = Known(int(sys.argv[3]), float(sys.argv[4]))
-    threading.Thread(target=_die_with, args=(parent, scratch), daemon=True).start()
+    threading.Thread(target=die_with, args=(parent.lives, scratch), daemon=True).start()
     adopt_orphans()
+    tempfile.tempdir = str(scratch)  # for the kernel's connection file
     problems = _run(job, scratch)
     text = json.dumps({"problems": problems, "peak_mb": _peak_of_children()})
     (scratch / "report.json").write_text(text, encoding="utf-8")
     end_all(os.environ[MARK], os.getpid())
 
 
-def _die_with(parent: Known, scratch: Path) -> None:
-    r"""End with the kernel and all it started when the run was killed, and leave no files behind."""
-    while parent.lives():
-        time.sleep(WATCH)
-    end_all(os.environ[MARK], os.getpid())
-    shutil.rmtree(scratch, ignore_errors=True)
-    os._exit(1)
-
-
 def _run(job: dict[str, Any], scratch: Path) -> list[str]:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
+    from cardiolearn.harness.cells import where_it_was
     from cardiolearn.harness.outputs import one_line
 
     _wait_in_turns()
@@ -66,9 +57,10 @@ def _run(job: dict[str, Any], scratch: Path) -> list[str]:
             progress_bar={"desc": path.stem} if job["progress"] else False,
         )
     except PapermillExecutionError as error:
-        return [f"cell [{error.exec_count}]: {error.ename}: {one_line(error.evalue)}"]
+        shown = f"{error.ename}: {one_line(error.evalue)}"
+        return [f"cell [{error.exec_count}]: {'failed' if shown == 'CellExecutionError: ' else shown}"]
     except Exception as error:  # whatever papermill or the kernel raises is the notebook's failure, not ours
-        return [f"{type(error).__name__}: {one_line(str(error))}"]
+        return [f"{type(error).__name__}: {one_line(str(error))}{where_it_was(scratch / 'executed.ipynb')}"]
     return []
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cardiolearn.errors import InputError
-from cardiolearn.harness.cells import tag_problems
+from cardiolearn.harness.cells import tag_problems, where_it_was
 from cardiolearn.harness.notebooks import PARAMETERS, read_notebook
 from cardiolearn.harness.outputs import judge_executed
 from cardiolearn.harness.processes import MARK, Known, end_all
@@ -117,7 +117,7 @@ def _in_a_process(job: Job, scratch: Path, stop: threading.Event) -> tuple[list[
     r"""Run the job in a child; returns problems and peak memory. The executed copy appears only when it is complete."""
     partial, report, mark = scratch / "executed.ipynb", scratch / "report.json", secrets.token_hex(8)
     environment = {"OMP_WAIT_POLICY": "PASSIVE", "PYDEVD_DISABLE_FILE_VALIDATION": "1"} | dict(os.environ)
-    environment |= {MARK: mark, FILE: str(scratch / "witness"), "JUPYTER_RUNTIME_DIR": str(scratch)}
+    environment |= {MARK: mark, FILE: str(scratch / "witness")}
     if job.threads:
         environment["OMP_NUM_THREADS"] = str(job.threads)
     parent = Known.of(os.getpid())
@@ -132,7 +132,7 @@ def _in_a_process(job: Job, scratch: Path, stop: threading.Event) -> tuple[list[
         child.wait()
     _keep(partial, job.executed)
     if why:
-        return [why + _where_it_was(partial)], None
+        return [why + where_it_was(partial)], None
     if not report.is_file():
         return [f"the process that ran it ended with code {child.returncode}"], None
     found = json.loads(report.read_text(encoding="utf-8"))
@@ -157,12 +157,3 @@ def _keep(partial: Path, target: Path) -> None:
     with contextlib.suppress(InputError):
         read_notebook(partial)
         write_atomically(target, partial.read_bytes())
-
-
-def _where_it_was(partial: Path) -> str:
-    try:
-        cells = read_notebook(partial).cells
-    except InputError:
-        return " before it was first saved"
-    running = [cell.source for cell in cells if cell.metadata.get("papermill", {}).get("status") == "running"]
-    return f" in the cell that begins with {running[0].splitlines()[0][:60]!r}" if running else " between two cells"

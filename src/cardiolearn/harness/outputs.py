@@ -77,7 +77,7 @@ def judge_executed(notebook: NotebookNode, expected: dict[str, Any]) -> tuple[li
 
 def _errors(notebook: NotebookNode) -> Iterator[str]:
     for output in outputs(notebook):
-        if output["output_type"] == "error":
+        if output["output_type"] == "error" and output["ename"] != "SystemExit":  # which `cell_problems` names
             yield f"error in a widget callback: {output['ename']}: {one_line(output['evalue'])}"
         elif output["output_type"] == "stream" and "Traceback (most recent call last)" in _text(output):
             yield f"traceback on {output['name']}: {_text(output).strip().splitlines()[-1][:200]}"

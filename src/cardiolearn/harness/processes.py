@@ -9,13 +9,17 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
 MARK = "CARDIOLEARN_RUN"
+WATCH = 0.3  # seconds between two looks at the parent
 CREATION = 2.0  # seconds within which a process is the same one: clocks are set, and numbers are given out again later
 
 
@@ -49,6 +53,16 @@ def end_all(mark: str, root: int, seconds: float = 3.0) -> None:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         time.sleep(0.01)
+
+
+def die_with(lives: Callable[[], bool], scratch: Path) -> None:
+    r"""For a thread: when the parent no longer `lives`, end this process and its notebook, and leave no files."""
+    while lives():
+        time.sleep(WATCH)
+    end_all(os.environ.get(MARK, ""), os.getpid())
+    for _ in range(10):  # the main thread may still write
+        shutil.rmtree(scratch, ignore_errors=True)
+    os._exit(1)
 
 
 def _of_one_notebook(mark: str, root: int) -> list[psutil.Process]:

@@ -21,11 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cardiolearn.harness.processes import MARK, end_all
+from cardiolearn.harness.processes import die_with
 
 FILE = "CARDIOLEARN_WITNESS"
 PATIENCE = 3.0  # seconds for what still runs after the last cell
-WATCH = 0.3  # seconds between two looks at the parent
 SENTENCES = {
     "error": "error in the kernel, not shown by any cell: {}",
     "running": "{} still runs after the last cell",
@@ -68,7 +67,7 @@ class Witness:
     r"""Watches one kernel: every way in which an error is shown, and what ends or outlives the cells."""
 
     def __init__(self, file: Path, shell: Any) -> None:
-        self.file, self.shell = file, shell
+        self.file, self.shell, self.pid = file, shell, os.getpid()
         self.said: set[str] = set()
         self.watched: list[tuple[Any, str, Any]] = []  # object, attribute, and what was put there
         self._watch(sys, "unraisablehook", lambda seen: self._error(seen.exc_type, seen.exc_value))
@@ -81,6 +80,7 @@ class Witness:
         self._watch(shell, "getoutput", lambda command, *_, **__: self.say("command", f"!{command}"))
         self._watch(shell, "run_cell_magic", self._cell_magic)
         self._watch(shell.kernel, "do_shutdown", self._shut_down)
+        self._watch(os, "_exit", self._exit)
         shell.events.register("post_run_cell", self._after_a_cell)
         self.at_first = {*threading.enumerate(), *self._watch_the_parent(shell.kernel.parent)}
 
@@ -143,6 +143,10 @@ class Witness:
         if threading.current_thread() is threading.main_thread():  # the harness asks another thread for it
             self.say("stopped", "do_shutdown()")
 
+    def _exit(self, code: int) -> None:
+        if os.getpid() == self.pid:  # forked processes end so
+            self.say("stopped", f"os._exit({code})")
+
     def _after_a_cell(self, result: Any) -> None:
         if (error := result.error_before_exec or result.error_in_exec) is not None:
             self._error(type(error), error)
@@ -159,11 +163,14 @@ class Witness:
         r"""ipykernel ends a kernel whose parent was killed; take along what the kernel started."""
         if sys.platform == "win32" or app.poller is None:
             return []
-        app.poller = threading.Thread(target=_die_with, args=(app.parent_handle,), daemon=True)
+        parent, scratch = app.parent_handle, self.file.parent
+        app.poller = threading.Thread(target=die_with, args=(lambda: os.getppid() == parent, scratch), daemon=True)
         return [app.poller]
 
 
 def _of_the_notebook(thread: threading.Thread) -> bool:
+    if isinstance(thread, threading._DummyThread):  # not Python's own; it stays in the list when it has ended
+        return False
     made_of = getattr(thread, "_target", None) or getattr(thread, "function", None) or type(thread)
     return (getattr(made_of, "__module__", None) or "").partition(".")[0] not in HELPERS
 
@@ -171,10 +178,3 @@ def _of_the_notebook(thread: threading.Thread) -> bool:
 def _of_a_cell(coroutine: Any) -> bool:
     frame = getattr(coroutine, "cr_frame", None)
     return frame is not None and frame.f_globals.get("__name__") == "__main__"
-
-
-def _die_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(WATCH)
-    end_all(os.environ.get(MARK, ""), os.getpid())
-    os._exit(1)

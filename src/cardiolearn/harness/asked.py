@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cardiolearn.errors import InputError
 from cardiolearn.home import find_home
 from cardiolearn.lab.records import Record
 
@@ -58,12 +59,12 @@ def weights_problems(expected: Mapping[str, Any], loaded: Sequence[Mapping[str, 
 
 
 def data_problems(data_dir: str | None, records: Iterable[Record]) -> Iterable[str]:
-    r"""Numbers of this run that are not of the data that was asked for.
-
-    Raises:
-        InputError: The folder no longer holds studies.
-    """
-    studies = _studies(data_dir) if data_dir is not None else []
+    r"""Numbers of this run that are not of the data that was asked for."""
+    try:
+        studies = _studies(data_dir) if data_dir is not None else []
+    except InputError:
+        yield "the data_dir holds no studies, or no longer"
+        return
     kind = "phantom" if all(study.info.get("phantom") for study in studies) else "real"
     subjects = {study.subject for study in studies}
     for record in records:

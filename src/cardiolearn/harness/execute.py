@@ -25,7 +25,7 @@ from cardiolearn.harness.cells import tag_problems, where_it_was
 from cardiolearn.harness.notebooks import PARAMETERS, read_notebook
 from cardiolearn.harness.outputs import judge_executed
 from cardiolearn.harness.processes import MARK, Known, end_all
-from cardiolearn.harness.witness import FILE, testimony
+from cardiolearn.harness.witness import FILE, witnessed
 from cardiolearn.imaging.files import write_atomically
 from cardiolearn.lab.records import Record
 
@@ -90,7 +90,7 @@ def execute(job: Job, stop: threading.Event | None = None) -> Outcome:
             problems, peak_mb = _in_a_process(job, Path(scratch), stop or threading.Event())
             if not problems:
                 problems, records = judge_executed(read_notebook(job.executed), job.expected)
-            problems += testimony(Path(scratch) / "witness", problems)
+            problems += witnessed(Path(scratch) / "witness", problems)
     seconds = round(time.monotonic() - began, 1)
     return Outcome(job.name, seconds, peak_mb, problems, digest, () if problems else records)
 

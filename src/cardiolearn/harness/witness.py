@@ -1,7 +1,7 @@
 r"""What goes wrong in a kernel, also where its output was cleared or captured, or where no cell shows it.
 
 `cardiolearn run` lets each kernel start with `begin()`, before the first cell, and end with `close()`, after the last.
-What the witness sees is appended to a file, a JSON line each; the harness makes problems of them with `testimony`.
+What the witness sees is appended to a file, a JSON line each; the harness makes problems of them with `witnessed`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ async def close() -> None:
     await _here[0].close()
 
 
-def testimony(path: Path, known: list[str]) -> list[str]:
+def witnessed(path: Path, known: list[str]) -> list[str]:
     r"""Problems from a witness's file, without errors that the `known` problems name already."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     seen = [json.loads(line) for line in lines]

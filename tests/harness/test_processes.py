@@ -85,9 +85,11 @@ def test_nothing_lives_on_after_a_kill(tmp_path: Path, stage: str, way: str) -> 
     run = subprocess.Popen(command, env=environment, start_new_session=True)
 
     def there(word: str) -> list[psutil.Process]:
-        return [
-            p for p in _living(tmp_path, str(tmp_path)) if word in " ".join(p.as_dict(["cmdline"])["cmdline"] or ())
-        ]
+        found = []
+        for process in _living(tmp_path, str(tmp_path)):
+            with contextlib.suppress(psutil.Error):
+                found += [process] if word in " ".join(process.cmdline()) else []
+        return found
 
     def begun() -> bool:
         return len(list(tmp_path.glob("*.pid"))) == 2 if stage == "daemons" else bool(there(stage))

@@ -3,6 +3,7 @@ r"""What a notebook hides from its cells is found: all of it in one kernel, each
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,20 @@ from cardiolearn.harness.witness import witnessed
 
 SETUP = """import asyncio, contextlib, io, logging, multiprocessing, sys, threading, time, traceback, _thread
 import ipywidgets
+from concurrent.futures import ThreadPoolExecutor
+from IPython.core.magic import register_cell_magic
 from IPython.display import clear_output
-from IPython.utils.capture import capture_output
 print(*dir())
 def fail(what): raise ValueError(what)
+@register_cell_magic
+def skip(line, cell): pass
 def caught(what, show):
     try: fail(what)
     except ValueError: show()"""
 HIDDEN = {
     "in a captured cell": "%%capture\ncaught('in a captured cell', traceback.print_exc)",
     "printed and cleared": "caught('printed and cleared', traceback.print_exc)\nclear_output()",
-    "shown and captured": "with capture_output():\n    caught('shown and captured', get_ipython().showtraceback)",
+    "shown and cleared": "caught('shown and cleared', get_ipython().showtraceback)\nclear_output()",
     "redirected": "with contextlib.redirect_stderr(io.StringIO()):\n    caught('redirected', traceback.print_exc)",
     "formatted": "caught('formatted', traceback.format_exc)",
     "logged": "log = logging.getLogger('x')\nlog.addHandler(logging.StreamHandler(io.StringIO()))\n"
@@ -37,21 +41,31 @@ HIDDEN = {
     "in a bare thread": "_thread.start_new_thread(fail, ('in a bare thread',))\ntime.sleep(0.1)\nclear_output()",
     "when thrown away": "class Left:\n    def __del__(self): fail('when thrown away')\nLeft()\nclear_output()",
     "in the loop": "asyncio.get_event_loop().call_soon(fail, 'in the loop')",
-    "in a fork": "p = multiprocessing.get_context('fork').Process(target=fail, args=('in a fork',))\n"
-    "p.start()\np.join()\nclear_output()",
     "in a task": "async def later():\n    await asyncio.sleep(0.2)\n    fail('in a task')\n"
     "task = asyncio.create_task(later())",
+    "in an executor": "pool = ThreadPoolExecutor(1)\npool.submit(fail, 'in an executor')",
     "after the last cell": "threading.Timer(0.5, fail, ('after the last cell',)).start()",
+    "in a timer": "asyncio.get_event_loop().call_later(0.5, fail, 'in a timer')",
     "at exit": "import atexit\natexit.register(fail, 'at exit')",
 }
 OTHERS = {
     "the command !false:": "!false",
     "the command !exit 1:": "x = !exit 1",
-    "the command %%bash --no-raise-error:": "%%bash --no-raise-error\nfalse",
     "a thread (sleeper) still runs after the last cell": "threading.Thread(target=time.sleep, args=(60,), "
     "name='sleeper', daemon=True).start()",
+    "a task given to an executor still runs after the last cell": "ended = threading.Event()\npool.submit(ended.wait)\n"
+    "threading._register_atexit(ended.set)",
+    "%%skip is its own and may leave a cell out": "%%skip\n1 / 0",
+    "how cells are run: TransformerManager.line_transforms": "manager = get_ipython().input_transformer_manager\n"
+    "manager.line_transforms.append(list)",
     "the notebook replaced threading.excepthook": "kept, threading.excepthook = threading.excepthook, print",
 }
+if sys.platform != "win32":
+    HIDDEN |= {
+        "in a fork": "p = multiprocessing.get_context('fork').Process(target=fail, args=('in a fork',))\n"
+        "p.start()\np.join()\nclear_output()",
+    }
+    OTHERS |= {"the command %%bash --no-raise-error:": "%%bash --no-raise-error\nfalse"}
 RESTORED = "threading.excepthook = kept"
 
 

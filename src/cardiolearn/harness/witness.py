@@ -18,8 +18,10 @@ import time
 import traceback
 from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from cardiolearn.harness.processes import die_with
 
@@ -28,7 +30,8 @@ PATIENCE = 3.0  # seconds for what still runs after the last cell
 SENTENCES = {
     "error": "error in the kernel, not shown by any cell: {}",
     "running": "{} still runs after the last cell",
-    "replaced": "the notebook replaced {}, so that errors cannot be seen",
+    "replaced": "the notebook replaced {}, with which errors are seen",
+    "changed": "the notebook changed how cells are run: {}",
     "stopped": "the notebook stopped its kernel with {}",
     "command": "the notebook ran the command {}: a lesson runs none, its failure could stay unseen",
 }
@@ -70,6 +73,9 @@ class Witness:
         self.file, self.shell, self.pid = file, shell, os.getpid()
         self.said: set[str] = set()
         self.watched: list[tuple[Any, str, Any]] = []  # object, attribute, and what was put there
+        self.submitted: set[Future[Any]] = set()  # to executors, and not done
+        self.failed: list[Future[Any]] = []
+        self.asked: WeakSet[Future[Any]] = WeakSet()  # how they ended
         self._watch(sys, "unraisablehook", lambda seen: self._error(seen.exc_type, seen.exc_value))
         self._watch(threading, "excepthook", self._in_a_thread)
         self._watch(traceback.TracebackException, "format", lambda seen, **_: self._formatted(seen))
@@ -81,6 +87,11 @@ class Witness:
         self._watch(shell, "run_cell_magic", self._cell_magic)
         self._watch(shell.kernel, "do_shutdown", self._shut_down)
         self._watch(os, "_exit", self._exit)
+        for executor in (ThreadPoolExecutor, ProcessPoolExecutor):
+            self._watch(executor, "submit", lambda *_, **__: None, self._submitted)
+        self._watch(Future, "result", lambda future, *_, **__: self.asked.add(future))
+        self._watch(Future, "exception", lambda future, *_, **__: self.asked.add(future))
+        self.kept = [(owner, name, _copy(getattr(owner, name))) for owner, name in _ways_of_running(shell)]
         shell.events.register("post_run_cell", self._after_a_cell)
         self.at_first = {*threading.enumerate(), *self._watch_the_parent(shell.kernel.parent)}
 
@@ -97,25 +108,33 @@ class Witness:
         deadline = time.monotonic() + PATIENCE
         while (left := self._running()) and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        gc.collect()  # a task that failed says so when it is thrown away
-        await asyncio.sleep(0)
+        for future in self.failed:
+            if future not in self.asked:
+                self._error(type(future._exception), future._exception)
+        for error in _never_asked():
+            self._error(type(error), error)
         for name in left:
             self.say("running", name)
         self.say("closed", "")
 
-    def _watch(self, owner: Any, name: str, see: Callable[..., Any]) -> None:
-        r"""Let `see` have the arguments of a function whenever it is called."""
+    def _watch(
+        self, owner: Any, name: str, see: Callable[..., Any], see_result: Callable[[Any], Any] | None = None
+    ) -> None:
+        r"""Let `see` have the arguments of a function whenever it is called, and `see_result` what it returned."""
         original = getattr(owner, name)
 
         @functools.wraps(original)
         def watched(*arguments: Any, **options: Any) -> Any:
             see(*arguments, **options)
-            return original(*arguments, **options)
+            returned = original(*arguments, **options)
+            if see_result is not None:
+                see_result(returned)
+            return returned
 
         setattr(owner, name, watched)
         self.watched.append((owner, name, watched))
 
-    def _error(self, kind: type[BaseException] | None, value: object) -> None:
+    def _error(self, kind: type | None, value: object) -> None:
         try:
             text = "" if value is None else str(value)
         except Exception:  # a message that cannot be made is no reason to see nothing
@@ -134,10 +153,21 @@ class Witness:
         if (error := context.get("exception")) is not None:
             self._error(type(error), error)
 
+    def _submitted(self, future: Future[Any]) -> None:
+        self.submitted.add(future)
+        future.add_done_callback(self._done)
+
+    def _done(self, future: Future[Any]) -> None:
+        self.submitted.discard(future)
+        if not future.cancelled() and future._exception is not None:  # `exception()` would count as asked
+            self.failed.append(future)
+
     def _cell_magic(self, magic: str, line: str, *_: Any) -> None:
         scripts = self.shell.magics_manager.registry["ScriptMagics"].script_magics
         if magic in ("script", *scripts):
             self.say("command", f"%%{magic} {line}")
+        elif getattr(self.shell.find_cell_magic(magic), "__module__", "") == "__main__":
+            self.say("changed", f"%%{magic} is its own and may leave a cell out")
 
     def _shut_down(self, *_: Any, **__: Any) -> None:
         if threading.current_thread() is threading.main_thread():  # the harness asks another thread for it
@@ -152,12 +182,21 @@ class Witness:
             self._error(type(error), error)
         for owner, name, ours in self.watched:
             if getattr(owner, name, None) is not ours:
-                self.say("replaced", f"{getattr(owner, '__name__', type(owner).__name__)}.{name}")
+                self.say("replaced", _named(owner, name))
+        for owner, name, before in self.kept:
+            if getattr(owner, name, None) != before:
+                self.say("changed", _named(owner, name))
 
     def _running(self) -> list[str]:
         threads = [t for t in threading.enumerate() if t not in self.at_first and _of_the_notebook(t)]
         tasks = [task for task in asyncio.all_tasks() if _of_a_cell(task.get_coro())]
-        return [f"a thread ({t.name})" for t in threads] + [f"a task ({t.get_name()})" for t in tasks]
+        timers = [timer for timer in getattr(asyncio.get_running_loop(), "_scheduled", ()) if _calls_a_cell(timer)]
+        return [
+            *(f"a thread ({thread.name})" for thread in threads),
+            *(f"a task ({task.get_name()})" for task in tasks),
+            *["a timer of the event loop" for _ in timers[:1]],
+            *["a task given to an executor" for _ in list(self.submitted)[:1]],
+        ]
 
     def _watch_the_parent(self, app: Any) -> list[threading.Thread]:
         r"""ipykernel ends a kernel whose parent was killed; take along what the kernel started."""
@@ -175,6 +214,36 @@ def _of_the_notebook(thread: threading.Thread) -> bool:
     return (getattr(made_of, "__module__", None) or "").partition(".")[0] not in HELPERS
 
 
+def _never_asked() -> list[BaseException]:
+    r"""What tasks failed with that nobody has asked; one that was thrown away has told the loop."""
+    gc.collect()
+    tasks = [task for task in gc.get_objects() if issubclass(type(task), asyncio.Future) and task.done()]
+    return [task._exception for task in tasks if task._log_traceback]
+
+
 def _of_a_cell(coroutine: Any) -> bool:
     frame = getattr(coroutine, "cr_frame", None)
     return frame is not None and frame.f_globals.get("__name__") == "__main__"
+
+
+def _calls_a_cell(timer: Any) -> bool:
+    return not timer.cancelled() and getattr(timer._callback, "__module__", "") == "__main__"
+
+
+def _ways_of_running(shell: Any) -> list[tuple[Any, str]]:
+    r"""What stands between the text of a cell and its being run, as objects and attributes."""
+    lists = ("cleanup_transforms", "line_transforms", "token_transformers")
+    of_shell = ("input_transformers_post", "ast_transformers", "run_cell_async", "run_code", "_showtraceback")
+    return [
+        *((shell.input_transformer_manager, name) for name in lists),
+        *((shell, name) for name in of_shell),
+        (shell.kernel, "do_execute"),
+    ]
+
+
+def _copy(value: Any) -> Any:
+    return list(value) if isinstance(value, list) else value
+
+
+def _named(owner: Any, name: str) -> str:
+    return f"{getattr(owner, '__name__', type(owner).__name__)}.{name}"

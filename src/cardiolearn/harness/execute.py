@@ -128,7 +128,7 @@ def _in_a_process(job: Job, scratch: Path, stop: threading.Event) -> tuple[list[
     try:
         why = _wait(child, job.time_limit, stop)
     finally:
-        end_all(mark, child.pid)
+        end_all(mark, child.pid if child.poll() is None else None)  # else another process may have its number
         child.wait()
     _keep(partial, job.executed)
     if why:

@@ -45,8 +45,8 @@ class Known:
             return False
 
 
-def end_all(mark: str, root: int, seconds: float = 3.0) -> None:
-    r"""Kill what carries the mark and what descends from process `root`, and what these start meanwhile."""
+def end_all(mark: str, root: int | None, seconds: float = 3.0) -> None:
+    r"""Kill what carries the mark, what descends from process `root`, and what these start meanwhile."""
     deadline = time.monotonic() + seconds
     while (found := _of_one_notebook(mark, root)) and time.monotonic() < deadline:
         for process in found:
@@ -65,10 +65,11 @@ def die_with(lives: Callable[[], bool], scratch: Path) -> None:
     os._exit(1)
 
 
-def _of_one_notebook(mark: str, root: int) -> list[psutil.Process]:
+def _of_one_notebook(mark: str, root: int | None) -> list[psutil.Process]:
     found = {}
     with contextlib.suppress(psutil.Error):
-        found = {process.pid: process for process in psutil.Process(root).children(recursive=True)}
+        below = psutil.Process(root).children(recursive=True) if root is not None else []
+        found = {process.pid: process for process in below}
     for pid in psutil.pids():
         with contextlib.suppress(psutil.Error, OSError):
             process = psutil.Process(pid)

@@ -35,8 +35,8 @@ SENTENCES = {
     "stopped": "the notebook stopped its kernel with {}",
     "command": "the notebook ran the command {}: a lesson runs none, its failure could stay unseen",
 }
-# Threads of these packages serve the kernel, or wait for work for ever; they are no part of a lesson.
-HELPERS = {"IPython", "anywidget", "asyncio", "concurrent", "ipykernel", "multiprocessing", "tornado", "tqdm", "zmq"}
+# Threads of these packages serve the kernel or wait for work; they are no part of a lesson.
+HELPERS = {"concurrent", "ipykernel", "multiprocessing", "tqdm", "zmq"}
 _here: list[Witness] = []  # the one of this kernel
 
 

@@ -30,14 +30,12 @@ try:
 except KeyboardInterrupt:
     stop.set()"""
 DAEMONS = """import os, subprocess, sys, time
-from pathlib import Path
+says = "import os, pathlib, time; pathlib.Path(f'{os.getpid()}.pid').touch(); time.sleep(600)"
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        Path(f"{os.getpid()}.pid").touch()
-        time.sleep(600)
+        os.execve(sys.executable, [sys.executable, "-c", says], ENVIRONMENT)
     os._exit(0)
-says = "import os, pathlib, time; pathlib.Path(f'{os.getpid()}.pid').touch(); time.sleep(600)"
 subprocess.Popen([sys.executable, "-c", says], env={}, start_new_session=True)
 time.sleep(600)"""
 
@@ -75,10 +73,11 @@ def _living(folder: Path, probe: str) -> list[psutil.Process]:
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by signals")
 @pytest.mark.parametrize(
     ("stage", "way"),
-    [("harness.child", "run"), ("ipykernel", "group"), ("daemons", "run and child"), ("daemons", "interrupt")],
+    [("harness.child", "run"), ("ipykernel", "interrupt"), ("daemons", "run and child"), ("daemons", "group")],
 )
 def test_nothing_lives_on_after_a_kill(tmp_path: Path, stage: str, way: str) -> None:
-    path = write_notebook(tmp_path / "01_toy.ipynb", start=DAEMONS)
+    kept = "dict(os.environ)" if "child" in way else "{}"  # without any mark, only its new parent finds it
+    path = write_notebook(tmp_path / "01_toy.ipynb", start=DAEMONS.replace("ENVIRONMENT", kept))
     (tmp_path / "scratch").mkdir()
     environment = os.environ | {"PROBE": str(tmp_path), "TMPDIR": str(tmp_path / "scratch")}
     command = [sys.executable, "-c", RUN, str(path), str(tmp_path)]

@@ -46,7 +46,6 @@ HIDDEN = {
     "in an executor": "pool = ThreadPoolExecutor(1)\npool.submit(fail, 'in an executor')",
     "after the last cell": "threading.Timer(0.5, fail, ('after the last cell',)).start()",
     "in a timer": "asyncio.get_event_loop().call_later(0.5, fail, 'in a timer')",
-    "at exit": "import atexit\natexit.register(fail, 'at exit')",
 }
 OTHERS = {
     "the command !false:": "!false",

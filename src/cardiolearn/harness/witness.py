@@ -36,7 +36,7 @@ SENTENCES = {
     "command": "the notebook ran the command {}: a lesson runs none, its failure could stay unseen",
 }
 # Threads of these packages serve the kernel or wait for work; they are no part of a lesson.
-HELPERS = {"concurrent", "ipykernel", "multiprocessing", "tqdm", "zmq"}
+HELPERS = {"asyncio", "concurrent", "ipykernel", "multiprocessing", "tqdm", "zmq"}
 _here: list[Witness] = []  # the one of this kernel
 
 

@@ -60,11 +60,18 @@ def test_run_exits_with_1_on_a_problem(
     assert capsys.readouterr().out == ""  # no claims of a run that broke off
 
 
-def test_a_malformed_parameter_is_one_line(
+def test_a_parameter_that_would_have_no_effect_is_one_line(
     settings: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(monkeypatch, "run", "-p", "seed") == 2
-    assert capsys.readouterr().err == "cardiolearn: -p seed: expected NAME=VALUE\n"
+    for given, said in (
+        (["device"], "-p device: expected NAME=VALUE"),
+        (["seed=3"], "-p seed=3: use --seed 3"),
+        (["profile=full"], "-p profile=full: use --profile full"),
+        (["device=cpu", "device=cuda"], "-p device=cuda: expected one value of device, got another before"),
+    ):
+        assert call(monkeypatch, "run", *(word for text in given for word in ("-p", text))) == 2
+        assert capsys.readouterr().err == f"cardiolearn: {said}\n"
+    assert settings == []
 
 
 def test_segment_prints_the_answer_and_refuses_in_one_line(

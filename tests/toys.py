@@ -40,7 +40,7 @@ def toy_ledger(folder: Path, **changed: str | None) -> list[Claim]:
 
 
 DEFAULTS = "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.items())
-CALL = "profile=profile, seed=seed, device='cpu', data_dir=data_dir, weights=weights"
+CALL = "profile=profile, seed=seed, device=device, data_dir=data_dir, weights=weights"
 
 
 GOOD = """names = [f"s{i}" for i in range(8)]

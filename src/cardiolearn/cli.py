@@ -6,6 +6,7 @@ import ast
 import io
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,7 +42,7 @@ def run(
     r"""Run notebooks, judge the claims, compare with the recorded run; exit 1 when something does not hold."""
     from cardiolearn.harness.run import RunOptions, run_lessons
 
-    given = dict(_parameter(text) for text in parameter or ())
+    given = _parameters(parameter or ())
     options = RunOptions(
         parameters=given | {"profile": profile, "seed": seed},
         jobs=jobs,
@@ -124,11 +125,24 @@ def version() -> None:
     print(cardiolearn.__version__)
 
 
+def _parameters(texts: Sequence[str]) -> dict[str, Any]:
+    r"""The parameters of all `-p`; one that has an option of its own, or two values, is refused."""
+    given: dict[str, Any] = {}
+    for text in texts:
+        name, value = _parameter(text)
+        if name in ("profile", "seed"):
+            raise InputError(f"-p {text}: use --{name} {text.partition('=')[2]}")
+        if name in given and given[name] != value:
+            raise InputError(f"-p {text}: expected one value of {name}, got another before")
+        given[name] = value
+    return given
+
+
 def _parameter(text: str) -> tuple[str, Any]:
     r"""`name=value`, the value as Python writes it or as text; an existing path becomes absolute.
 
-    >>> _parameter("seed=3"), _parameter("device=cpu")
-    (('seed', 3), ('device', 'cpu'))
+    >>> _parameter("frames=3"), _parameter("device=cpu")
+    (('frames', 3), ('device', 'cpu'))
     """
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():

@@ -18,8 +18,11 @@ VARIABLE = "CARDIOLEARN_HOME"
 WEIGHTS_VARIABLE = "CARDIOLEARN_WEIGHTS"
 
 
-def find_home() -> Path:
+def find_home(here: Path | None = None) -> Path:
     r"""Folder that holds `course/claims.toml`: `CARDIOLEARN_HOME`, else upward from here, else upward from the library.
+
+    Args:
+        here: where to look upward from; default the working directory.
 
     Raises:
         InputError: `CARDIOLEARN_HOME` names a folder without `course/claims.toml`, or no such folder is found.
@@ -29,7 +32,7 @@ def find_home() -> Path:
         if not _is_home(Path(named)):
             raise InputError(f"{VARIABLE}={named}: expected the kit's folder, found no course/claims.toml in it")
         return Path(named).resolve()
-    for start in (Path.cwd(), Path(__file__).parent):
+    for start in (here or Path.cwd(), Path(__file__).parent):
         for folder in (start.resolve(), *start.resolve().parents):
             if _is_home(folder):
                 return folder
@@ -55,7 +58,7 @@ def results_dir() -> Path:
 
 @lru_cache(maxsize=1)
 def commit() -> str:
-    r"""The commit of the kit's folder, with "-dirty" where files were changed since; "unknown" where there is no git."""
+    r"""The commit of the kit's folder, with "-dirty" where files differ from it; "unknown" where there is no git."""
     command = ["git", "-C", str(find_home()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

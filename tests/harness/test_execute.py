@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nbformat
 import psutil
 import pytest
 from toys import GOOD, run_one, write_kit, write_notebook
@@ -21,6 +22,16 @@ def test_missing_parameters_cell_fails_without_a_kernel(tmp_path: Path) -> None:
     path = write_notebook(tmp_path / "01_good.ipynb", GOOD, parameters=False)
     outcome = run_one(path, tmp_path / "out")
     assert outcome.status == "failed" and "no cell tagged 'parameters'" in outcome.problems[0]
+
+
+@pytest.mark.parametrize("tag", ["skip-execution", "raises-exception", "papermill-error-cell-tag"])
+def test_tags_that_change_what_runs_fail_without_a_kernel(tmp_path: Path, tag: str) -> None:
+    path = write_notebook(tmp_path / "01_tagged.ipynb", "1 / 0")
+    notebook = nbformat.read(path, 4)
+    notebook.cells[-1].metadata.tags = ["exercise", tag]
+    nbformat.write(notebook, path)
+    problem = run_one(path, tmp_path / "out").problems[0]
+    assert f"the tag {tag!r}" in problem and "1 / 0" in problem
 
 
 def test_a_file_that_is_no_notebook_fails(tmp_path: Path) -> None:
@@ -59,5 +70,8 @@ def test_kernel_in_the_wrong_folder_or_with_other_parameters_fails(
     start = "import os\nos.chdir('..')\nfrom cardiolearn import lab\n"
     start += "run = lab.start('01_else', profile=profile, seed=7, device='cpu', data_dir=None, weights='shipped')"
     path = write_notebook(tmp_path / "nb" / "01_good.ipynb", "run.record('toy.x', 1)", start=start)
-    problems = " ".join(run_one(path, tmp_path / "out").problems)
-    assert all(word in problems for word in ("folder", "seed 7, expected 0", "lesson '01_else'"))
+    problems = run_one(path, tmp_path / "out", data_dir=str(tmp_path / "jane"), weights=str(tmp_path / "w")).problems
+    words = ("folder", "seed 7, expected 0", "lesson '01_else'", "device 'cpu', expected 'auto'")
+    for word in (*words, "without the data_dir it was given", "other weights than it was given"):
+        assert any(word in problem for problem in problems), word
+    assert not any("jane" in problem for problem in problems)  # a folder's name may be that of a person

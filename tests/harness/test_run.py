@@ -31,11 +31,24 @@ def draw(t):
 slider = ipywidgets.IntSlider(value=0, max=5)
 display(ipywidgets.interactive_output(draw, {"t": slider}))
 slider.value = 4"""
+#: What an honest notebook may do: catch an error, wait for others, leave helpers idle.
+HONEST = """import asyncio, threading
+from concurrent.futures import ThreadPoolExecutor
+from tqdm.auto import tqdm
+try: 1 / 0
+except ZeroDivisionError as error: print("caught:", error)
+pool = ThreadPoolExecutor(2)
+print(list(pool.map(abs, tqdm([-1, 2]))))
+never = threading.Event()
+threading.Thread(target=never.wait, args=(0.3,)).start()
+task = asyncio.create_task(asyncio.sleep(0.3))"""
 BAD = {
     "02_raises": ("1 / 0", "ZeroDivisionError"),
     "03_widget": (WIDGET, "error in a widget callback: ZeroDivisionError: in the callback"),
     "04_silent": ("", "recorded no number"),
-    "05_dies": ("import os\nos._exit(3)", "DeadKernel"),
+    "05_dies": ("import os\nos._exit(3)", "stopped its kernel with os._exit(3)"),
+    "06_leaves": ("raise SystemExit(0)", "did not run to its end (SystemExit: 0)"),
+    "07_quits": ("exit()", "stopped its kernel with exit()"),
 }
 
 
@@ -43,7 +56,7 @@ BAD = {
 def bad_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[str], Path]:
     r"""One run over a good notebook and every bad one, started from a foreign folder."""
     home = write_kit(tmp_path_factory.mktemp("kit"))
-    write_notebook(home / "notebooks" / "01_good.ipynb", GOOD)
+    write_notebook(home / "notebooks" / "01_good.ipynb", GOOD, HONEST)
     for name, (code, _) in BAD.items():
         extra = [] if "silent" in name else [RECORD.format(name=name)]
         write_notebook(home / "notebooks" / f"{name}.ipynb", *extra, code)
@@ -176,7 +189,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch
     executed: list[str] = []
     interrupt, said, say = {"now": True}, Event(), run._say
 
-    def stand_in(job: Job) -> Outcome:
+    def stand_in(job: Job, stop: Event) -> Outcome:
         if job.name == "03_last" and interrupt.pop("now", False):
             assert said.wait(60)  # jobs run in a thread of their own
             raise KeyboardInterrupt

@@ -2,6 +2,7 @@ r"""What a lesson's experiments go through: tables kept or read, networks traine
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cardiolearn import home, lab
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.study import Study
 from cardiolearn.lab import recorded
+from cardiolearn.lab.records import WEIGHTS_MIME
 from cardiolearn.learning.weights import shipped_weights
 from cardiolearn.methods.segmentation.fcn import FCN
 from cardiolearn.methods.segmentation.training_slices import TrainingSlices
@@ -56,8 +58,8 @@ def test_an_experiment_of_the_classroom_is_read_only_beside_real_scans(start: An
     start("reproduce").experiment("short", lambda: long, in_classroom=True)
     run = start("classroom")
     assert run.experiment("short", lambda: short, in_classroom=True) is short
-    run.data_dir = tmp_path
-    read = run.experiment("short", lambda: pytest.fail("thin slices of patients do not exist"), in_classroom=True)
+    beside = replace(run, data_dir=tmp_path)
+    read = beside.experiment("short", lambda: pytest.fail("thin slices of patients do not exist"), in_classroom=True)
     assert read["dB"].to_list() == [24.0]  # what classroom computed has not replaced it
 
 
@@ -75,8 +77,7 @@ def test_record_table_averages_by_subject_and_passes_over_what_is_not_there(star
 
 
 def test_recorded_numbers_are_the_phantoms_even_beside_real_scans(start: Any) -> None:
-    run = start("classroom")
-    run.data = "real"
+    run = replace(start("classroom"), data="real")
     run.record("toy.here", [1.0, 2.0])
     run.record("toy.there", [1.0, 2.0], recorded=True)
     assert (run.records["toy.here"].data, run.records["toy.there"].data) == ("real", "phantom")
@@ -101,17 +102,20 @@ def test_longer_trainings_go_on_where_they_stopped(start: Any, tmp_path: Path) -
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
 
 
-def test_what_is_tested_is_what_the_file_will_hold(start: Any) -> None:
+def test_what_is_tested_is_what_the_file_will_hold(start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, network = start("reproduce"), FCN(4, seed=3)
     ready = run.trained(network, "toy")
     run.ship(network, "toy", {"dice": 0.5})
     shown = start("classroom")
-    loaded = FCN(4)
+    loaded, said = FCN(4), []
+    monkeypatch.setattr("cardiolearn.lab.run.show", lambda text, bundle=None: said.append(bundle))
     same = shown.trained(loaded, "toy")
     picture = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     assert torch.equal(ready(picture), same(picture))
     assert torch.allclose(ready(picture), network(picture), atol=1e-3)
     origin = shipped_weights()["toy"]
+    folder = str(tmp_path / "course" / "weights")
+    assert said == [{WEIGHTS_MIME: {"name": "toy", "sha256": origin.sha256, "folder": folder}}]
     assert (origin.notebook, origin.profile, origin.metrics) == ("01_toy", "reproduce", {"dice": 0.5})
 
 
@@ -132,6 +136,7 @@ def test_studies_are_the_cohort_or_those_of_the_folder(
     assert len({name for name, *_ in asked}) == 3  # none overwrites another
     assert asked[1][1].visit == 1
     assert asked[2][1:] == (Examination(frames=5, views=("sa", "la_4ch")), {"seed": 0})
-    run.data_dir = tmp_path / "nothing"
     with pytest.raises(InputError, match="expected a folder of studies"):
-        run.studies(3)
+        replace(run, data_dir=tmp_path / "nothing").studies(3)
+    with pytest.raises(FrozenInstanceError):  # a lesson stays what it was started as
+        run.seed = 1

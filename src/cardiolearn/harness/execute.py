@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-import queue
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -20,11 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
-
 from cardiolearn.errors import InputError
-from cardiolearn.harness.notebooks import read_notebook
-from cardiolearn.harness.outputs import judge_executed, one_line
+from cardiolearn.harness.cells import tag_problems, where_it_was
+from cardiolearn.harness.notebooks import PARAMETERS, read_notebook
+from cardiolearn.harness.outputs import judge_executed, stages_of
+from cardiolearn.harness.processes import MARK, Known, end_all
+from cardiolearn.harness.witness import FILE, witnessed
 from cardiolearn.imaging.files import write_atomically
 from cardiolearn.lab.records import Record
 
@@ -47,9 +48,13 @@ class Job:
 
     @property
     def expected(self) -> dict[str, Any]:
-        r"""What the kernel must say at `lab.start`."""
-        given = {key: self.parameters[key] for key in ("profile", "seed") if key in self.parameters}
-        return given | {"lesson": self.name, "folder": str(Path(self.notebook).resolve().parent)}
+        r"""What the kernel must say at `lab.start`, where it runs; relative paths are meant from there."""
+        folder = Path(self.notebook).resolve().parent
+        given = {key: self.parameters[key] for key in PARAMETERS if key in self.parameters}
+        for key, none in (("data_dir", None), ("weights", "shipped")):
+            if key in given and given[key] != none:
+                given[key] = str((folder / Path(given[key]).expanduser()).resolve())
+        return given | {"lesson": self.name, "folder": str(folder)}
 
     @property
     def executed(self) -> Path:
@@ -59,7 +64,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    r"""How one notebook fared, with its records; `peak_mb` is the kernel's largest memory, None if unknown."""
+    r"""How one notebook fared, with its records and the stages it went on from or finished.
+
+    `peak_mb` is the kernel's largest memory, None if unknown.
+    """
 
     name: str
     seconds: float
@@ -67,6 +75,7 @@ class Outcome:
     problems: list[str]
     sha256: str
     records: tuple[Record, ...] = ()
+    stages: tuple[dict[str, Any], ...] = ()
 
     @property
     def status(self) -> str:
@@ -74,60 +83,79 @@ class Outcome:
         return "failed" if self.problems else "ok"
 
 
-def execute(job: Job) -> Outcome:
-    r"""Run a notebook to its end or its time limit; never raises for what a notebook does."""
+def execute(job: Job, stop: threading.Event | None = None) -> Outcome:
+    r"""Run a notebook to its end, its time limit, or until `stop` is set; never raises for what a notebook does."""
     began = time.monotonic()
     digest = hashlib.sha256(Path(job.notebook).read_bytes()).hexdigest()
-    report: dict[str, Any] = {}
+    problems, peak_mb = parameter_problems(job), None
     records: tuple[Record, ...] = ()
-    problems = parameter_problems(job)
+    stages: tuple[dict[str, Any], ...] = ()
     if not problems:
-        report = _in_a_process(job)
-        problems = report["problems"]
-    if not problems:
-        problems, records = judge_executed(read_notebook(job.executed), job.expected)
+        with tempfile.TemporaryDirectory(prefix="cardiolearn-") as scratch:
+            problems, peak_mb = _in_a_process(job, Path(scratch), stop or threading.Event())
+            if not problems:
+                executed = read_notebook(job.executed)
+                problems, records = judge_executed(executed, job.expected)
+                stages = stages_of(executed)
+            problems += witnessed(Path(scratch) / "witness", problems)
     seconds = round(time.monotonic() - began, 1)
-    return Outcome(job.name, seconds, report.get("peak_mb"), problems, digest, records)
+    return Outcome(job.name, seconds, peak_mb, problems, digest, () if problems else records, stages)
 
 
 def parameter_problems(job: Job) -> list[str]:
-    r"""Parameters that papermill would silently inject without effect."""
+    r"""Parameters that papermill would silently inject without effect, and tags with which it leaves cells out."""
     from papermill import inspect_notebook
 
     try:
-        read_notebook(Path(job.notebook))
+        notebook = read_notebook(Path(job.notebook))
     except InputError as error:
         return [str(error)]
     known = set(inspect_notebook(job.notebook))
     if not known:
         return ["no cell tagged 'parameters' that defines parameters"]
+    unknown = sorted(set(job.parameters) - known)
     return [
-        f"unknown parameter {name!r}; the notebook has {sorted(known)}" for name in sorted(set(job.parameters) - known)
+        *tag_problems(notebook),
+        *(f"unknown parameter {name!r}; the notebook has {sorted(known)}" for name in unknown),
     ]
 
 
-def _in_a_process(job: Job) -> dict[str, Any]:
-    r"""Run the job in a child; returns {"problems", "peak_mb"}. The executed copy appears only when it is complete."""
-    with tempfile.TemporaryDirectory(prefix="cardiolearn-") as scratch:
-        partial = Path(scratch) / "executed.ipynb"
-        report = Path(scratch) / "report.json"
-        environment = {"OMP_WAIT_POLICY": "PASSIVE", "PYDEVD_DISABLE_FILE_VALIDATION": "1"} | dict(os.environ)
-        if job.threads:
-            environment["OMP_NUM_THREADS"] = str(job.threads)
-        command = [sys.executable, "-m", "cardiolearn.harness.execute", json.dumps(asdict(job)), scratch]
-        child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-        found: dict[str, Any] = {"problems": [], "peak_mb": None}
-        try:
-            child.wait(timeout=job.time_limit)
-        except subprocess.TimeoutExpired:
-            found["problems"] = [f"killed after its time limit of {job.time_limit:g} s{_where_it_hung(partial)}"]
-        finally:
-            _kill_tree(child)
-        if not found["problems"]:
-            ended = f"the process that ran it ended with code {child.returncode}"
-            found = json.loads(report.read_text()) if report.is_file() else {"problems": [ended], "peak_mb": None}
-        _keep(partial, job.executed)
-        return found
+def _in_a_process(job: Job, scratch: Path, stop: threading.Event) -> tuple[list[str], float | None]:
+    r"""Run the job in a child; returns problems and peak memory. The executed copy appears only when it is complete."""
+    partial, report, mark = scratch / "executed.ipynb", scratch / "report.json", secrets.token_hex(8)
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", "PYDEVD_DISABLE_FILE_VALIDATION": "1"} | dict(os.environ)
+    environment |= {MARK: mark, FILE: str(scratch / "witness")}
+    if job.threads:
+        environment["OMP_NUM_THREADS"] = str(job.threads)
+    parent = Known.of(os.getpid())
+    command = [sys.executable, "-m", "cardiolearn.harness.child", json.dumps(asdict(job)), str(scratch)]
+    command += [str(parent.pid), str(parent.created)]
+    # In a session of its own, or what kills this process with its group would kill those that clean up, too.
+    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        why = _wait(child, job.time_limit, stop)
+    finally:
+        end_all(mark, child.pid if child.poll() is None else None)  # else another process may have its number
+        child.wait()
+    _keep(partial, job.executed)
+    if why:
+        return [why + where_it_was(partial)], None
+    if not report.is_file():
+        return [f"the process that ran it ended with code {child.returncode}"], None
+    found = json.loads(report.read_text(encoding="utf-8"))
+    return found["problems"], found["peak_mb"]
+
+
+def _wait(child: subprocess.Popen[bytes], limit: float, stop: threading.Event) -> str:
+    r"""Wait for the end of a process; returns why it must be ended, or nothing."""
+    deadline = time.monotonic() + limit
+    while not stop.is_set():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=max(0.0, min(0.2, deadline - time.monotonic())))
+            return ""
+        if time.monotonic() >= deadline:
+            return f"killed after its time limit of {limit:g} s"
+    return "interrupted"
 
 
 def _keep(partial: Path, target: Path) -> None:
@@ -136,93 +164,3 @@ def _keep(partial: Path, target: Path) -> None:
     with contextlib.suppress(InputError):
         read_notebook(partial)
         write_atomically(target, partial.read_bytes())
-
-
-def _kill_tree(process: subprocess.Popen[bytes]) -> None:
-    r"""End a process and all it started: kernels live in sessions of their own and would survive it."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        _kill_children(psutil.Process(process.pid))
-        process.kill()
-    process.wait()
-
-
-def _kill_children(process: psutil.Process) -> None:
-    for child in process.children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
-
-
-def _where_it_hung(partial: Path) -> str:
-    try:
-        cells = read_notebook(partial).cells
-    except InputError:
-        return " before it was first saved"
-    running = [cell.source for cell in cells if cell.metadata.get("papermill", {}).get("status") == "running"]
-    return f" in the cell that begins with {running[0].splitlines()[0][:60]!r}" if running else " between two cells"
-
-
-def main() -> None:
-    r"""The child: `python -m cardiolearn.harness.execute JOB SCRATCH`."""
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
-    job, scratch = Job(**json.loads(sys.argv[1])), Path(sys.argv[2])
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
-    problems = []
-    _wait_in_turns()
-    try:
-        papermill.execute_notebook(
-            job.notebook,
-            scratch / "executed.ipynb",
-            parameters=job.parameters,
-            kernel_name="python3",
-            extra_arguments=["--log-level=ERROR"],  # not a warning a notebook about how the kernel talks
-            cwd=Path(job.notebook).parent,
-            progress_bar={"desc": job.name} if job.progress else False,
-        )
-    except PapermillExecutionError as error:
-        problems.append(f"cell [{error.exec_count}]: {error.ename}: {one_line(error.evalue)}")
-    except Exception as error:  # whatever papermill or the kernel raises is the notebook's failure, not ours
-        problems.append(f"{type(error).__name__}: {one_line(str(error))}")
-    text = json.dumps({"problems": problems, "peak_mb": _peak_of_children()})
-    (scratch / "report.json").write_text(text, encoding="utf-8")
-
-
-def _wait_in_turns() -> None:
-    r"""Look for the kernel's messages anew every second, in this process.
-
-    nbclient may miss the answer to a cell that fills an Output widget while it writes to the same socket, and then
-    waits for ever (nbclient, issue 312); a fresh look finds it.
-    """
-    from jupyter_client.channels import AsyncZMQSocketChannel
-
-    get = AsyncZMQSocketChannel.get_msg
-
-    async def get_msg(self: AsyncZMQSocketChannel, timeout: float | None = None) -> dict[str, Any]:
-        while timeout is None:
-            with contextlib.suppress(queue.Empty):
-                return await get(self, timeout=1.0)
-        return await get(self, timeout=timeout)
-
-    AsyncZMQSocketChannel.get_msg = get_msg  # type: ignore[method-assign]
-
-
-def _die_with(parent: int) -> None:
-    r"""End with the kernel when the run was killed: nobody would be left to watch the time limit."""
-    while os.getppid() == parent and psutil.pid_exists(parent):
-        time.sleep(1)
-    _kill_children(psutil.Process())
-    os._exit(1)
-
-
-def _peak_of_children() -> float | None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    size = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return round(size / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cardiolearn.errors import InputError
+from cardiolearn.harness.asked import data_problems, start_problems, weights_problems
+from cardiolearn.harness.cells import cell_problems
 from cardiolearn.harness.notebooks import CORE_FIGURES, core_figures
-from cardiolearn.lab.records import CHECK_MIME, MIME, START_MIME, Record, from_bundle
+from cardiolearn.lab.records import CHECK_MIME, MIME, STAGE_MIME, START_MIME, WEIGHTS_MIME, Record, from_bundle
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -49,23 +51,30 @@ def _bundles(notebook: NotebookNode, mime: str) -> list[dict[str, Any]]:
     return [output["data"][mime] for output in outputs(notebook) if mime in output.get("data", {})]
 
 
+def stages_of(notebook: NotebookNode) -> tuple[dict[str, Any], ...]:
+    r"""The stages of a longer run that an executed notebook is put together from, see `lab.stages`."""
+    return tuple(_bundles(notebook, STAGE_MIME))
+
+
 def judge_executed(notebook: NotebookNode, expected: dict[str, Any]) -> tuple[list[str], tuple[Record, ...]]:
     r"""What is wrong with a notebook that ran to its end, and the records of one with which nothing is.
 
-    `expected` is what the kernel must have said at `lab.start`: lesson, folder, profile, seed.
+    `expected` is what the kernel must have said at `lab.start`: lesson, folder, and the parameters it was given.
     """
-    problems = list(_errors(notebook))
+    problems = [*cell_problems(notebook), *_errors(notebook)]
     for check in _bundles(notebook, CHECK_MIME):
         if not check["passed"]:
             problems.append(f"the solved exercise {check['name']!r} does not pass its own check")
     if (figures := core_figures(notebook)) > CORE_FIGURES:
         problems.append(f"the core path shows {figures} figures, {CORE_FIGURES} at most")
-    problems += _start_problems(expected, _bundles(notebook, START_MIME))
+    problems += start_problems(expected, _bundles(notebook, START_MIME))
     records: tuple[Record, ...] = ()
     try:
+        problems += weights_problems(expected, _bundles(notebook, WEIGHTS_MIME))
         records = records_of(notebook)
         if not records:
             problems.append("it recorded no number: run.record(...) was never called")
+        problems += data_problems(expected.get("data_dir"), records)
     except InputError as error:
         problems.append(str(error))
     return problems, () if problems else records
@@ -73,23 +82,12 @@ def judge_executed(notebook: NotebookNode, expected: dict[str, Any]) -> tuple[li
 
 def _errors(notebook: NotebookNode) -> Iterator[str]:
     for output in outputs(notebook):
-        if output["output_type"] == "error":
+        if output["output_type"] == "error" and output["ename"] != "SystemExit":  # which `cell_problems` names
             yield f"error in a widget callback: {output['ename']}: {one_line(output['evalue'])}"
-        elif output.get("name") == "stderr" and "Traceback (most recent call last)" in _text(output):
-            yield f"traceback on stderr: {_text(output).strip().splitlines()[-1][:200]}"
+        elif output["output_type"] == "stream" and "Traceback (most recent call last)" in _text(output):
+            yield f"traceback on {output['name']}: {_text(output).strip().splitlines()[-1][:200]}"
 
 
 def _text(output: dict[str, Any]) -> str:
     text = output.get("text", "")
     return text if isinstance(text, str) else "".join(text)
-
-
-def _start_problems(expected: dict[str, Any], starts: list[dict[str, Any]]) -> list[str]:
-    r"""Differences between what the kernel said at `lab.start` and what it was given."""
-    if len(starts) != 1:
-        return [f"lab.start was called {len(starts)} times, expected once"]
-    return [
-        f"the kernel ran with {key} {starts[0].get(key)!r}, expected {value!r}"
-        for key, value in expected.items()
-        if starts[0].get(key) != value
-    ]

@@ -129,7 +129,7 @@ def _noise(old: dict[str, Any], of: str = "mean") -> float:
 
 
 def _half_margin(name: str, old: dict[str, Any], ledger: Sequence[Claim], recorded: Results) -> float:
-    r"""Half the smallest margin of the claims a number feeds; of one that feeds none, half its interval's half-width."""
+    r"""Half the smallest margin of the claims a number feeds; of one that feeds none, a quarter of its interval."""
     half_width = (old["ci95"][1] - old["ci95"][0]) / 2 if old["ci95"] else 0.0
     margins = [_margin(claim, recorded) for claim in ledger if name in claim.names]
     return max(min(margins, default=half_width) / 2, _noise(old))

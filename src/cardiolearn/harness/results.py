@@ -20,7 +20,6 @@ from cardiolearn.lab.recorded import Results
 from cardiolearn.lab.records import Record
 from cardiolearn.lab.values import values_csv
 
-
 #: Of the provenance what each notebook's row keeps: results are put together from lessons run at different times.
 OF_A_NOTEBOOK = ("date", "commit", "code", "phantom", "platform", "cpu", "device", "torch", "threads")
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from cardiolearn.errors import InputError
@@ -186,11 +187,13 @@ def _finished(job: Job, results: Results) -> bool:
 def _executed(jobs: Sequence[Job], options: RunOptions) -> Iterator[Iterator[Outcome]]:
     r"""Outcomes as they come, from threads that each wait for a process, or from a Dask cluster."""
     if options.cluster is None:
+        stop = Event()
         with ThreadPoolExecutor(max_workers=options.jobs) as pool:
-            futures = [pool.submit(execute, job) for job in jobs]
+            futures = [pool.submit(execute, job, stop) for job in jobs]
             try:
                 yield (future.result() for future in as_completed(futures))
-            finally:  # after an interruption nothing that waits may start
+            finally:  # after an interruption nothing that waits may start, and nothing that runs goes on
+                stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
         return
     try:

@@ -86,9 +86,7 @@ def recorded_table(name: str) -> tuple[str, Any]:
     raise InputError(f"{csv}: no such recorded table; there are {', '.join(names) or 'none yet'}")
 
 
-def computed_table(
-    name: str, folder: Path, run: str, compute: Callable[[], pd.DataFrame], device: str
-) -> pd.DataFrame:
+def computed_table(name: str, folder: Path, run: str, compute: Callable[[], pd.DataFrame], device: str) -> pd.DataFrame:
     r"""The table of a long experiment, computed by a longer `run` (its profile and seed) and recorded as `<name>.csv`.
 
     It is kept in `folder` too, under the code's version: a run that was interrupted finds what it had finished.

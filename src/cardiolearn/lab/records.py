@@ -18,6 +18,8 @@ from cardiolearn.errors import InputError
 
 MIME = "application/vnd.cardiolearn.record+json"
 START_MIME = "application/vnd.cardiolearn.start+json"
+STAGE_MIME = "application/vnd.cardiolearn.stage+json"
+WEIGHTS_MIME = "application/vnd.cardiolearn.weights+json"
 CHECK_MIME = "application/vnd.cardiolearn.check+json"
 LEVEL = 0.95
 _NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from cardiolearn.home import commit, results_dir
+from cardiolearn.home import commit, results_dir, weights_dir
 from cardiolearn.lab.claims import claims_of_lesson
 from cardiolearn.lab.recorded import computed_table, recorded_table
-from cardiolearn.lab.records import MIME, Record, make_record, show
+from cardiolearn.lab.records import MIME, WEIGHTS_MIME, Record, make_record, show
 from cardiolearn.lab.stages import stage
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from cardiolearn.learning.training import Schedule, TrainingData
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
-    r"""One lesson in one kernel.
+    r"""One lesson in one kernel; it stays what `lab.start` made it.
 
     Args:
         weights: "shipped" or a folder.
@@ -83,7 +83,8 @@ class Run:
 
         if self.profile == "classroom":
             origin = load_weights(network, name)
-            show(f"loaded {name}, trained by {origin.notebook}, profile {origin.profile}, seed {origin.seed}")
+            text = f"loaded {name}, trained by {origin.notebook}, profile {origin.profile}, seed {origin.seed}"
+            show(text, {WEIGHTS_MIME: {"name": name, "sha256": origin.sha256, "folder": str(weights_dir().resolve())}})
         return ready(network, self.device)
 
     def ship(self, network: nn.Module, name: str, scores: Mapping[str, float]) -> None:
@@ -91,8 +92,10 @@ class Run:
         from cardiolearn.learning.weights import Provenance, ship_weights
         from cardiolearn.phantom.cohorts.cache import phantom_version
 
-        where = {"commit": commit(), "phantom": phantom_version(), "device": self.device.type}
-        ship_weights(name, network.cpu(), Provenance(self.lesson, self.profile, self.seed, **where, metrics=dict(scores)))
+        origin = Provenance(
+            self.lesson, self.profile, self.seed, commit(), phantom_version(), self.device.type, metrics=dict(scores)
+        )
+        ship_weights(name, network.cpu(), origin)
 
     @property
     def results_dir(self) -> Path:

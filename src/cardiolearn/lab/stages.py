@@ -16,9 +16,7 @@ from typing import Any
 
 from cardiolearn.home import code_version, commit
 from cardiolearn.imaging.files import write_atomically
-from cardiolearn.lab.records import show
-
-STAGE_MIME = "application/vnd.cardiolearn.stage+json"
+from cardiolearn.lab.records import STAGE_MIME, show
 
 
 @contextmanager

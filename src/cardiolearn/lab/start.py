@@ -31,13 +31,14 @@ def start(
     if type(seed) is not int or seed < 0:
         raise InputError(f"seed={seed!r}: expected a whole number from 0")
     folder = None if data_dir is None else Path(data_dir).expanduser().resolve()
-    _choose_weights(str(weights))
+    chosen = _choose_weights(str(weights))
     find_home()
     data = "phantom" if folder is None else _kind_of_data(folder)
     kept = cache_folder() / lesson
     run = Run(lesson, profile, seed, pick_device(device), folder, str(weights), kept, data)
     use_style()
-    facts = {"lesson": lesson, "profile": profile, "seed": seed, "data": run.data, "folder": str(Path.cwd())}
+    facts = {"lesson": lesson, "profile": profile, "seed": seed, "device": device, "data": run.data}
+    facts |= {"folder": str(Path.cwd()), "data_dir": folder and str(folder), "weights": chosen}
     show(_introduction(run), {START_MIME: facts})
     return run
 
@@ -52,15 +53,16 @@ def _kind_of_data(folder: Path) -> str:
     return kinds.pop()
 
 
-def _choose_weights(weights: str) -> None:
-    r"""Let every `load_weights` of this kernel read from the chosen folder."""
+def _choose_weights(weights: str) -> str:
+    r"""Let every `load_weights` of this kernel read from the chosen folder; returns "shipped", or its absolute path."""
     if weights == "shipped":
         os.environ.pop(WEIGHTS_VARIABLE, None)
-        return
+        return weights
     folder = Path(weights).expanduser().resolve()
     if not (folder / "weights.toml").is_file():
         raise InputError(f"weights={weights!r}: expected 'shipped' or a folder with a weights.toml, found none")
     os.environ[WEIGHTS_VARIABLE] = str(folder)
+    return str(folder)
 
 
 def _introduction(run: Run) -> str:

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from cardiolearn.errors import InputError
 
-
 MANY = 20  # subjects from which a bootstrap's interval is believed
 
 

@@ -92,7 +92,7 @@ class _HeartWindow:
         return cls(stack(image.frame(0)), to_unit_range(torch.cat(parts)), centre, zoom)
 
     def probabilities(self, t: int, network: nn.Module) -> Iterator[Tensor]:
-        r"""Of each class in frame `t`, a slice at a time: `(1, C, Y, X)` in the network's order, zero off the window."""
+        r"""Of each class in frame `t`, slice by slice `(1, C, Y, X)` in the network's order; zero off the window."""
         _, n_slices, height, width = self.pictures.data.shape
         sides = _SIDES if len(self.window) <= MANY_SLICES else _SIDES[::5]
         part = self.window[t * n_slices : (t + 1) * n_slices]

@@ -9,9 +9,10 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from cardiolearn.harness.results import (
     write_results,
 )
 from cardiolearn.home import find_home
+from cardiolearn.imaging.locks import locked
+from cardiolearn.imaging.unfinished import sweep
 from cardiolearn.lab.ledger import Claim, load_claims
 from cardiolearn.lab.recorded import PROFILES, Results, longer_runs, read_results, recorded_run, results_path
 from cardiolearn.lab.records import Record
@@ -67,6 +70,17 @@ def run_lessons(lessons: Sequence[str], options: RunOptions) -> tuple[Results, l
     folder = home / "course" / "results"
     recorded = recorded_run(profile, folder)
     out = _output_folder(home, options)
+    for place in (folder, home / "course" / "weights", home / "runs", out):
+        sweep(place)
+    with locked(out / "results.json", wait=False):  # two runs in one folder would overwrite each other's results
+        return _run_in(out, home, notebooks, parameters, options, ledger, recorded)
+
+
+def _run_in(
+    out: Path, home: Path, notebooks: Sequence[Path], parameters: dict[str, Any], options: RunOptions,
+    ledger: Sequence[Claim], recorded: Results | None,
+) -> tuple[Results, list[str]]:  # fmt: skip
+    profile, folder = parameters["profile"], home / "course" / "results"
     results = _begin(out, home, parameters, options.resume)
     limit = options.time_limit or TIME_LIMITS[profile]
     jobs = [_job(path, out, parameters, limit, options) for path in notebooks]
@@ -86,7 +100,9 @@ def run_lessons(lessons: Sequence[str], options: RunOptions) -> tuple[Results, l
     problems = _judge(results, jobs, recorded, ledger, records, longer_runs(profile, folder))
     write_results(out / "results.json", results)
     if options.record and not problems.failed:
-        write_results(results_path(profile, folder), merge_recorded(results, recorded, ledger))
+        with locked(results_path(profile, folder)):  # another run may have recorded other lessons meanwhile
+            merged = merge_recorded(results, recorded_run(profile, folder), ledger)
+            write_results(results_path(profile, folder), merged)
         print(f"recorded as {results_path(profile, folder)}")
         return results, []
     return results, problems.failed + problems.changed
@@ -121,26 +137,38 @@ def _output_folder(home: Path, options: RunOptions) -> Path:
     out = options.out
     if out is None and options.resume:
         out = latest_run(home)
-    out = out or home / "runs" / datetime.now().strftime("%Y%m%d-%H%M%S")
+    place = out or home / "runs"
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
+        out = out or _new_folder(place)
     except OSError as error:
-        raise InputError(f"{out}: cannot be made a folder for the run: {error.strerror}") from None
+        raise InputError(f"{place}: cannot hold the run ({error.strerror}); name a folder with --out") from None
     if not os.access(out, os.W_OK):
-        raise InputError(f"{out}: the folder for the run is not writable")
+        raise InputError(f"{out}: the folder for the run is not writable; name another one with --out")
     return out.resolve()
 
 
+def _new_folder(runs: Path) -> Path:
+    r"""A folder named after the time that no other run has, also of those that begin in the same second."""
+    name = datetime.now().strftime("%Y%m%d-%H%M%S")
+    for number in count(1):
+        folder = runs / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError("there is always another number")
+
+
 def latest_run(home: Path) -> Path:
-    r"""The newest folder in `runs/` that holds results.
+    r"""The folder in `runs/` whose results were written last.
 
     Raises:
         InputError: There is none.
     """
-    done = sorted((path.parent for path in (home / "runs").glob("*/results.json")), key=lambda p: p.stat().st_mtime)
+    done = list((home / "runs").glob("*/results.json"))
     if not done:
         raise InputError(f"{home / 'runs'}: expected the results of a run, found none; start with 'cardiolearn run'")
-    return done[-1]
+    return max(done, key=lambda path: path.stat().st_mtime_ns).parent
 
 
 def _begin(out: Path, home: Path, parameters: dict[str, Any], resume: bool) -> Results:

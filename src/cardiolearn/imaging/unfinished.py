@@ -55,6 +55,16 @@ def sweep(folder: Path) -> None:
         folders[:] = set(folders) - {left[0] for left in found}
 
 
+def try_to_write(folder: Path) -> None:
+    r"""Write a small file into a folder and remove it: permissions alone do not say whether a disk takes any.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    with unfinished(folder / "trial") as trial:
+        trial.write_bytes(bytes(1024))
+
+
 def _names_in(folder: Path) -> list[re.Match[str]]:
     try:
         return [match for name in os.listdir(folder) if (match := _NAME.fullmatch(name))]

@@ -19,7 +19,7 @@ from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import read_tensors, write_tensors
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.study import Study, open_study, write_study
-from cardiolearn.imaging.unfinished import sweep, unfinished
+from cardiolearn.imaging.unfinished import sweep, try_to_write, unfinished
 from cardiolearn.learning.device import in_processes
 
 CACHE_VARIABLE = "CARDIOLEARN_CACHE"
@@ -47,7 +47,7 @@ def cache_folder() -> Path:
         root.mkdir(parents=True, exist_ok=True)
         if before.is_dir() and not folder.exists():
             _copy_trainings(before, folder)
-        _try_to_write(folder if folder.exists() else root)
+        try_to_write(folder if folder.exists() else root)
     except OSError as error:
         why = error.strerror or error
         raise InputError(f"{root}: the cache cannot be written to ({why}); name a folder in {CACHE_VARIABLE}") from None
@@ -74,11 +74,6 @@ def _copy_trainings(before: Path, folder: Path) -> None:
             except OSError:
                 if not folder.is_dir():  # else another run was here first
                     raise
-
-
-def _try_to_write(folder: Path) -> None:
-    with unfinished(folder / "trial") as trial:
-        trial.write_bytes(bytes(1024))
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 
@@ -41,9 +42,14 @@ def test_a_second_one_is_refused_by_name_until_the_first_has_ended(tmp_path: Pat
 
 
 def test_a_second_one_waits_and_says_for_whom(
-    tmp_path: Path, waiting: Event, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, waiting: Event, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path, order = tmp_path / "table.csv", list[str]()
+    path, order, take, looks, often = tmp_path / "table.csv", list[str](), locks._take, count(1), Event()
+
+    def counted(file: Path) -> int | None:
+        if next(looks) == 5:
+            often.set()
+        return take(file)
 
     def second() -> None:
         with locked(path):
@@ -51,8 +57,9 @@ def test_a_second_one_waits_and_says_for_whom(
 
     with locked(path):
         thread = Thread(target=second)
+        monkeypatch.setattr(locks, "_take", counted)
         thread.start()
-        assert waiting.wait(60)
+        assert waiting.wait(60) and often.wait(60)
         order.append("first")
     thread.join(60)
     assert order == ["first", "second"]

@@ -1,4 +1,8 @@
-r"""How a process that works for another one begins: before torch is loaded it watches that it is still wanted."""
+r"""How a process that works for another one begins: before torch is loaded it watches that it is still wanted.
+
+Python runs the top of the main script first, where there is one; what that imports delays the watch. A notebook's
+kernel and the command line have nothing heavy there.
+"""
 
 from __future__ import annotations
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Event
 
 import pytest
+
+from cardiolearn.imaging import locks
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +18,18 @@ def real_scans() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("CARDIOLEARN_SCANS names no folder of real scans")
     return Path(folder)
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Event:
+    r"""Set as soon as somebody waits for a lock; he looks again at once and not in half a second."""
+    somebody, holder = Event(), locks._holder
+
+    def asked(file: Path) -> str:
+        found = holder(file)
+        somebody.set()
+        return found
+
+    monkeypatch.setattr(locks, "_holder", asked)
+    monkeypatch.setattr(locks, "_LOOK_AGAIN", 0.001)
+    return somebody

@@ -118,6 +118,7 @@ def test_what_the_library_imports_is_declared() -> None:
         "nbclient",
         "nbconvert",
         "jupyter-client",
+        "jupyter-core",
         "traitlets",
         "psutil",
         "jinja2",

@@ -108,11 +108,11 @@ def segment(
 
 @app.command()
 def check() -> None:
-    r"""Say whether this machine is ready: Python, torch, device, disk, weights; exit 1 when it is not."""
+    r"""Say whether this machine is ready for the lessons, and what is missing; exit 1 when it is not."""
     from cardiolearn.harness.machine import machine_lines
 
     lines, ready = machine_lines()
-    print(*lines, "ready" if ready else "not ready: see above", sep="\n")
+    print(*lines, sep="\n")
     if not ready:
         raise typer.Exit(1)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import write_tensors
 from cardiolearn.learning.checkpoint import History, TrainingState
+from cardiolearn.learning.training import TrainingPlan, train
 
 SETTINGS = {"seed": 3, "network": "Sequential"}
 
@@ -111,3 +114,24 @@ def test_a_written_history_holds_its_losses_to_four_decimals(tmp_path: Path) -> 
     assert text.endswith("}\n") and json.loads(text)["loss"] == [1.0, 0.5, 0.3333]
     assert History.from_dict(json.loads(text)) == History([1, 2, 3], [1.0, 0.5, 0.3333], {3: 0.8}, 2.0)
     assert history.loss[2] == 1 / 3
+
+
+def test_a_second_training_with_the_same_checkpoint_waits_and_takes_its_end(tmp_path: Path, waiting: Event) -> None:
+    data, plan = torch.linspace(-1, 1, 8)[:, None], TrainingPlan(6, seed=0, checkpoint_every=2)
+    networks, second = [nn.Linear(1, 1), nn.Linear(1, 1)], list[int]()
+
+    def fit(network: nn.Module, on_step: Callable[[int, float], None]) -> None:
+        checkpoint, loss = tmp_path / "new" / "state.safetensors", nn.functional.mse_loss
+        cpu = torch.device("cpu")
+        train(network, lambda *_: (data, 3 * data), loss, plan, cpu, checkpoint=checkpoint, on_step=on_step)
+
+    thread = Thread(target=fit, args=(networks[1], lambda step, loss: second.append(step)))
+
+    def in_the_middle(step: int, loss: float) -> None:
+        if step == 3:
+            thread.start()
+            assert waiting.wait(60)
+
+    fit(networks[0], in_the_middle)
+    thread.join(60)
+    assert second == [] and same(networks[0].state_dict(), networks[1].state_dict())

@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import operator
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -145,3 +146,14 @@ def test_a_failure_comes_through() -> None:
 
 def test_nothing_to_do_needs_no_process() -> None:
     assert list(in_processes([], 2)) == []
+
+
+def test_a_worker_watches_its_parent_before_it_loads_what_takes_seconds() -> None:
+    code = """
+import sys, threading
+from cardiolearn.learning import workers
+assert not {"torch", "numpy"} & set(sys.modules), "the watch begins late"
+threading.Thread.start = lambda thread: sys.exit(7 * ("torch" not in sys.modules) * thread.daemon)
+workers.begin()
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 7

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,22 @@ def test_every_stage_runs_once_and_gives_values_for_a_record(tmp_path: Path) -> 
     assert values_of(read_table(path), "yy", "dice")[0].tolist() == values.tolist()
     run_stages(path, stage, variants=["x", "yy"], seeds=[0, 3], settings=SETTINGS)
     assert len(stage.calls) == 4
+
+
+def test_a_second_run_of_the_same_stages_waits_and_finds_them(tmp_path: Path, waiting: Event) -> None:
+    path, first, second, tables = tmp_path / "toy.csv", Lab(), Lab(), list[pd.DataFrame]()
+    options: dict[str, Any] = {"variants": ["x", "yy"], "seeds": [0, 1], "settings": SETTINGS}
+    thread = Thread(target=lambda: tables.append(run_stages(path, second, **options)))
+
+    def stage(variant: str, seed: int) -> Callable[[], Rows]:
+        if not thread.ident:
+            thread.start()
+            assert waiting.wait(60)
+        return first(variant, seed)
+
+    table = run_stages(path, stage, **options)
+    thread.join(60)
+    assert len(first.calls) == 4 and second.calls == [] and tables[0].equals(table)
 
 
 def test_an_interrupted_experiment_goes_on(tmp_path: Path) -> None:
@@ -228,3 +245,18 @@ def test_a_finished_table_is_read_and_not_computed_again(tmp_path: Path) -> None
     first = finished(path, lambda: table)
     assert first["subject"].tolist() == ["007", "a"] and first["score"].tolist() == [0.33333, 2.0]
     assert finished(path, lambda: pytest.fail("computed again")).equals(first)
+
+
+def test_of_two_runs_one_computes_and_the_other_waits(tmp_path: Path, waiting: Event) -> None:
+    path, second = tmp_path / "t.csv", list[pd.DataFrame]()
+    other = pd.DataFrame({"subject": ["other"]})
+    thread = Thread(target=lambda: second.append(finished(path, lambda: other)))
+
+    def compute() -> pd.DataFrame:
+        thread.start()
+        assert waiting.wait(60)
+        return pd.DataFrame({"subject": ["a"]})
+
+    first = finished(path, compute)
+    thread.join(60)
+    assert first["subject"].tolist() == ["a"] and second[0].equals(first)

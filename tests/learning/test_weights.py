@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from scipy import stats
 from torch import nn
 
 from cardiolearn.errors import InputError
+from cardiolearn.learning import weights
 from cardiolearn.learning.weights import (
     Provenance,
     initialise,
@@ -69,6 +72,23 @@ def test_what_is_shipped_comes_back(kit: Path) -> None:
     assert weights_file("second") == (kit / "second.safetensors", found)
     assert found.sha256 == hashlib.sha256((kit / "second.safetensors").read_bytes()).hexdigest()
     assert shipped_weights()["first"].seed == 4
+
+
+def test_two_lessons_that_ship_at_once_are_both_listed(
+    kit: Path, waiting: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, thread = weights.to_toml, Thread(target=ship_weights, args=("second", nn.Linear(1, 1), ORIGIN))
+
+    def late(table: Mapping[str, Any]) -> str:
+        if not thread.ident:
+            thread.start()
+            assert waiting.wait(60)
+        return written(table)
+
+    monkeypatch.setattr(weights, "to_toml", late)
+    ship_weights("first", nn.Linear(1, 1), ORIGIN)
+    thread.join(60)
+    assert list(shipped_weights()) == ["first", "second"]
 
 
 def test_each_damage_is_named(kit: Path) -> None:

@@ -9,9 +9,10 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -29,6 +30,8 @@ from cardiolearn.harness.results import (
     write_results,
 )
 from cardiolearn.home import find_home
+from cardiolearn.imaging.locks import locked
+from cardiolearn.imaging.unfinished import sweep
 from cardiolearn.lab.ledger import Claim, load_claims
 from cardiolearn.lab.recorded import PROFILES, Results, longer_runs, read_results, recorded_run, results_path
 from cardiolearn.lab.records import Record
@@ -36,6 +39,9 @@ from cardiolearn.lab.values import read_values
 
 # Seconds a notebook may take in all before it is killed; generous beside the budgets, for slow laptops.
 TIME_LIMITS = {"classroom": 900.0, "reproduce": 6 * 3600.0, "full": 7 * 24 * 3600.0}
+
+
+_Recorded = tuple[Results | None, dict[str, Record]]  # a recorded run, and the values behind its numbers
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,25 @@ def run_lessons(lessons: Sequence[str], options: RunOptions) -> tuple[Results, l
     notebooks = discover(home / "notebooks", lessons)
     ledger = load_claims(home / "course" / "claims.toml")
     folder = home / "course" / "results"
-    recorded = recorded_run(profile, folder)
+    recorded = _recorded(profile, folder)
     out = _output_folder(home, options)
-    results = _begin(out, home, parameters, options.resume)
+    for place in (folder, home / "course" / "weights", home / "runs", out):
+        sweep(place)
+    with locked(out / "results.json", wait=False):  # two runs in one folder would overwrite each other's results
+        return _run_in(out, notebooks, parameters, options, ledger, recorded, folder)
+
+
+def _recorded(profile: str, folder: Path) -> _Recorded:
+    results = recorded_run(profile, folder)
+    return results, read_values(results_path(profile, folder).with_suffix(".csv"), results) if results else {}
+
+
+def _run_in(
+    out: Path, notebooks: Sequence[Path], parameters: dict[str, Any], options: RunOptions,
+    ledger: Sequence[Claim], recorded: _Recorded, folder: Path,
+) -> tuple[Results, list[str]]:  # fmt: skip
+    profile = parameters["profile"]
+    results = _begin(out, parameters, options.resume)
     limit = options.time_limit or TIME_LIMITS[profile]
     jobs = [_job(path, out, parameters, limit, options) for path in notebooks]
     todo = [job for job in jobs if not _finished(job, results)]
@@ -84,13 +106,14 @@ def run_lessons(lessons: Sequence[str], options: RunOptions) -> tuple[Results, l
             records |= {record.name: record for record in outcome.records}
             write_results(out / "results.json", results, records)
             _say(outcome.name, results)
-    kept = read_values(results_path(profile, folder).with_suffix(".csv"), recorded) if recorded else {}
-    problems = _judge(results, jobs, recorded, ledger, records, kept, longer_runs(profile, folder))
+    problems = _judge(results, jobs, recorded, ledger, records, longer_runs(profile, folder))
     write_results(out / "results.json", results, records)
     if options.record and not problems.failed:
-        if recorded is not None and _comparable(results, recorded):
-            add_spread(results, recorded, records, kept)
-        write_results(results_path(profile, folder), merge_recorded(results, recorded, ledger), kept | records)
+        with locked(results_path(profile, folder)):  # another run may have recorded other lessons meanwhile
+            before, values = _recorded(profile, folder)
+            if before is not None and _comparable(results, before):
+                add_spread(results, before, records, values)
+            write_results(results_path(profile, folder), merge_recorded(results, before, ledger), values | records)
         print(f"recorded as {results_path(profile, folder)}")
         return results, []
     return results, problems.failed + problems.changed
@@ -108,10 +131,10 @@ def _comparable(results: Results, recorded: Results) -> bool:
 
 
 def _judge(
-    results: Results, jobs: Sequence[Job], recorded: Results | None, ledger: Sequence[Claim],
-    records: Mapping[str, Record], kept: Mapping[str, Record], longer: Sequence[Results],
+    results: Results, jobs: Sequence[Job], recorded_run_and_values: _Recorded, ledger: Sequence[Claim],
+    records: Mapping[str, Record], longer: Sequence[Results],
 ) -> _Problems:  # fmt: skip
-    problems = _Problems()
+    problems, (recorded, values) = _Problems(), recorded_run_and_values
     for job in jobs:
         problems.failed += [f"{job.name}: {problem}" for problem in results["notebooks"][job.name]["problems"]]
     problems.failed += add_claims(results, ledger, records, longer)
@@ -119,10 +142,10 @@ def _judge(
         why = "nothing is recorded for this profile" if recorded is None else "other data"
         print(f"not compared with a recorded run: {why}")
     elif _comparable(results, recorded):
-        problems.changed = regressions(results, recorded, ledger, records, kept) + flipped(results, recorded, ledger)
+        problems.changed = regressions(results, recorded, ledger, records, values) + flipped(results, recorded, ledger)
     else:
         print("compared with a recorded run of another seed: numbers are there, new, and within what is expected")
-        problems.changed = under_another_seed(results, recorded, records, kept)
+        problems.changed = under_another_seed(results, recorded, records, values)
     return problems
 
 
@@ -130,29 +153,41 @@ def _output_folder(home: Path, options: RunOptions) -> Path:
     out = options.out
     if out is None and options.resume:
         out = latest_run(home)
-    out = out or home / "runs" / datetime.now().strftime("%Y%m%d-%H%M%S")
+    place = out or home / "runs"
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
+        out = out or _new_folder(place)
     except OSError as error:
-        raise InputError(f"{out}: cannot be made a folder for the run: {error.strerror}") from None
+        raise InputError(f"{place}: cannot hold the run ({error.strerror}); name a folder with --out") from None
     if not os.access(out, os.W_OK):
-        raise InputError(f"{out}: the folder for the run is not writable")
+        raise InputError(f"{out}: the folder for the run is not writable; name another one with --out")
     return out.resolve()
 
 
+def _new_folder(runs: Path) -> Path:
+    r"""A folder named after the time that no other run has, also of those that begin in the same second."""
+    name = datetime.now().strftime("%Y%m%d-%H%M%S")
+    for number in count(1):
+        folder = runs / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError("there is always another number")
+
+
 def latest_run(home: Path) -> Path:
-    r"""The newest folder in `runs/` that holds results.
+    r"""The folder in `runs/` whose results were written last.
 
     Raises:
         InputError: There is none.
     """
-    done = sorted((path.parent for path in (home / "runs").glob("*/results.json")), key=lambda p: p.stat().st_mtime)
+    done = list((home / "runs").glob("*/results.json"))
     if not done:
         raise InputError(f"{home / 'runs'}: expected the results of a run, found none; start with 'cardiolearn run'")
-    return done[-1]
+    return max(done, key=lambda path: path.stat().st_mtime_ns).parent
 
 
-def _begin(out: Path, home: Path, parameters: dict[str, Any], resume: bool) -> Results:
+def _begin(out: Path, parameters: dict[str, Any], resume: bool) -> Results:
     r"""Empty results, or those of the run to go on with."""
     results: Results = {"provenance": provenance(parameters), "notebooks": {}, "metrics": {}, "claims": {}}
     results["provenance"]["parameters"] = _fingerprint(parameters)

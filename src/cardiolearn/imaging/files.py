@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cardiolearn.errors import InputError
+from cardiolearn.imaging.unfinished import unfinished
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,16 +60,12 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     with named(path):
         if not path.parent.is_dir():
             raise InputError(f"expected an existing folder to write into, {path.parent} is none")
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with open(temporary, "wb") as file:
+        with unfinished(path) as temporary:
+            with open(temporary, "xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:

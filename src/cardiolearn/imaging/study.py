@@ -7,7 +7,6 @@ The layout is that of the `ukbb_cardiac` repository: `sa.nii.gz` (the cine), `sa
 from __future__ import annotations
 
 import os
-import shutil
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from cardiolearn.imaging.image import Image, resample
 from cardiolearn.imaging.numbering import check_numbering
 from cardiolearn.imaging.reading import read_image, read_labels, write_image
 from cardiolearn.imaging.structures import LABELS, LEFT_ATRIUM, PHASES, RV_CAVITY, VIEWS
+from cardiolearn.imaging.unfinished import unfinished
 
 
 @dataclass(frozen=True)
@@ -168,23 +168,19 @@ def write_study(
         raise InputError(f"{folder}: expected a new folder, it exists already")
     if not folder.parent.is_dir():
         raise InputError(f"{folder}: expected an existing folder to write into, {folder.parent} is none")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    with named(folder):
-        try:
-            temporary.mkdir()
-            for name, image in images.items():
-                write_image(temporary / _file_name(name, label=False), image)
-            for name, image in labels.items():
-                known = [0, *LABELS.values()]
-                unknown = sorted(set(image.data.unique().tolist()) - set(known))
-                if unknown:
-                    raise InputError(f"{folder}: expected labels {known} in {name}, got also {unknown}")
-                write_image(temporary / _file_name(name, label=True), image, np.uint8)
-            declared = {"outlined": _outlined_in(labels.values())} if labels else {}
-            (temporary / "info.toml").write_text(to_toml(declared | dict(info)), encoding="utf-8")
-            os.replace(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with named(folder), unfinished(folder) as temporary:
+        temporary.mkdir()
+        for name, image in images.items():
+            write_image(temporary / _file_name(name, label=False), image)
+        for name, image in labels.items():
+            known = [0, *LABELS.values()]
+            unknown = sorted(set(image.data.unique().tolist()) - set(known))
+            if unknown:
+                raise InputError(f"{folder}: expected labels {known} in {name}, got also {unknown}")
+            write_image(temporary / _file_name(name, label=True), image, np.uint8)
+        declared = {"outlined": _outlined_in(labels.values())} if labels else {}
+        (temporary / "info.toml").write_text(to_toml(declared | dict(info)), encoding="utf-8")
+        os.replace(temporary, folder)
     return open_study(folder)
 
 

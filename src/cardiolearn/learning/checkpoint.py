@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import read_tensors, write_atomically, write_tensors
+from cardiolearn.imaging.locks import locked
 
 NOTES = "cardiolearn"
 
@@ -77,6 +80,21 @@ class TrainingState:
         r"""Give the network its best validated weights, where there was a validation."""
         if self.best:
             self.network.load_state_dict(self.best)
+
+    @contextmanager
+    def resumed(self, path: Path | None, settings: dict[str, Any]) -> Iterator[None]:
+        r"""Have the checkpoint `path` alone, and begin with what it holds; without one, begin from nothing.
+
+        A second training with the same checkpoint waits for the first, and then goes on from its end: two would do the
+        same work twice, and their checkpoints would go back and forth.
+        """
+        if path is None:
+            yield
+            return
+        with locked(path):
+            if path.exists():
+                self.load(path, settings)
+            yield
 
     def save(self, path: Path, settings: dict[str, Any]) -> None:
         r"""Replace `path` by one safetensors file with the rest as JSON in its header: all of it or nothing."""

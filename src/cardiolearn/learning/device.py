@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from cardiolearn.errors import InputError
+from cardiolearn.learning import workers
 
 Result = TypeVar("Result")
 
@@ -64,11 +65,11 @@ def in_processes(tasks: Sequence[Callable[[], Result]], jobs: int) -> Iterator[t
 
     Small computations do more that way than one after the other on all cores. A task is sent to another process, so it
     must be importable there: a function of a module, or a partial of one. After a failure nothing that waits is begun,
-    but for what was handed to a process already.
+    but for what was handed to a process already. When this process is killed, those end too.
     """
     if not tasks:
         return
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,))
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), workers.begin)
     try:
         work = {pool.submit(task): number for number, task in enumerate(tasks)}
         for done in as_completed(work):

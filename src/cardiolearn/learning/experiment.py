@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import write_atomically
+from cardiolearn.imaging.locks import locked
 from cardiolearn.learning.device import in_processes
 
 if TYPE_CHECKING:
@@ -68,28 +69,38 @@ def run_stages(
 
     `stage(variant, seed)` is what a stage does: called, it gives one mapping per subject with "subject" and the
     measured numbers. The csv is replaced as a whole after each stage. `settings` (all that the numbers depend on, JSON)
-    is kept beside it as `.settings.json`. With `jobs` above 1 as many stages run at a time, as in `in_processes`.
+    is kept beside it as `.settings.json`. With `jobs` above 1 as many stages run at a time, as in `in_processes`. A
+    second call for the same table waits for the end of the first.
 
     Raises:
         InputError: The table was made with other settings, is damaged, or a stage gives no or unlike rows.
     """
-    from tqdm import tqdm
-
-    _check_settings(path, settings)
-    table = _begun(path)
-    done = set() if table is None else set(zip(table["variant"], table["seed"], strict=True))
-    todo = [(v, s) for s in seeds for v in variants if (v, s) not in done]
-    done_one_by_one = _run([stage(*pair) for pair in todo], jobs)
-    for number, found in tqdm(done_one_by_one, path.stem, len(todo), unit="stage", disable=not todo):
-        variant, seed = todo[number]
-        rows = [{"variant": variant, "seed": seed} | dict(row) for row in found]
-        table = _append(path, table, rows, f"{path}: stage {variant}, seed {seed}")
+    with locked(path):
+        table = _all_run(path, stage, [(v, s) for s in seeds for v in variants], settings, jobs)
     if table is None:
         raise InputError(f"{path}: expected at least one variant and one seed")
     order = {pair: i for i, pair in enumerate((v, s) for s in seeds for v in variants)}
     places = [order.get(pair, -1) for pair in zip(table["variant"], table["seed"], strict=True)]
     table = table.assign(place=places).sort_values("place", kind="stable")  # stages may end in any order
     return table[table["place"] >= 0].drop(columns="place").reset_index(drop=True)
+
+
+def _all_run(
+    path: Path, stage: Stage, wanted: Sequence[tuple[str, int]], settings: Mapping[str, Any], jobs: int
+) -> pd.DataFrame | None:
+    r"""The table with all stages in it, in the order in which they ended."""
+    from tqdm import tqdm
+
+    _check_settings(path, settings)
+    table = _begun(path)
+    done = set() if table is None else set(zip(table["variant"], table["seed"], strict=True))
+    todo = [pair for pair in wanted if pair not in done]
+    done_one_by_one = _run([stage(*pair) for pair in todo], jobs)
+    for number, found in tqdm(done_one_by_one, path.stem, len(todo), unit="stage", disable=not todo):
+        variant, seed = todo[number]
+        rows = [{"variant": variant, "seed": seed} | dict(row) for row in found]
+        table = _append(path, table, rows, f"{path}: stage {variant}, seed {seed}")
+    return table
 
 
 def _run(stages: Sequence[Callable[[], Rows]], jobs: int) -> Iterator[tuple[int, Rows]]:
@@ -106,10 +117,12 @@ def finished(path: Path, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     r"""The table `path` (csv), computed only where it is not there: an interrupted run goes on behind it.
 
     It is always what the file holds, to five decimals, so that a run that goes on gives what one at a stretch gives.
+    Of two runs one computes, and the other waits for it.
     """
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, compute().round(5).to_csv(index=False, lineterminator="\n").encode())
+        with locked(path):
+            if not path.is_file():
+                write_atomically(path, compute().round(5).to_csv(index=False, lineterminator="\n").encode())
     return read_table(path)
 
 

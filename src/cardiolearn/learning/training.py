@@ -92,7 +92,7 @@ def train(
         batches: `(step, generator)` to `(input, target)` on any device; steps count from 0.
         loss: `(output, target)` to a scalar.
         validate: network in evaluation mode to a score, higher is better.
-        checkpoint: file to resume from and to keep up to date; replaced as a whole, so a kill leaves it readable.
+        checkpoint: file to resume from and to keep up to date, whole at any time; a second training with it waits.
         on_step: called with the number of steps done and the loss, e.g. to plot a curve.
 
     Raises:
@@ -110,12 +110,14 @@ def train(
     place(network, device)
     keep_freed_memory()
     state = TrainingState(network, plan.learning_rate)
-    if checkpoint is not None and checkpoint.exists():
-        state.load(checkpoint, plan.settings(network))
-
-    network.train()
-    started = time.perf_counter() - state.history.seconds
-    with _own_random_numbers(device), tqdm(total=plan.steps, initial=state.done, disable=_quiet(), unit="step") as bar:
+    settings = plan.settings(network)
+    with (
+        state.resumed(checkpoint, settings),
+        _own_random_numbers(device),
+        tqdm(total=plan.steps, initial=state.done, disable=_quiet(), unit="step") as bar,
+    ):
+        network.train()
+        started = time.perf_counter() - state.history.seconds
         while state.done < plan.steps:
             for group in state.optimiser.param_groups:
                 group["lr"] = plan.rate(state.done)
@@ -126,7 +128,7 @@ def train(
                 state.judge(_score(network, validate))
                 state.history.seconds = time.perf_counter() - started
             if checkpoint is not None and (last or state.done % plan.checkpoint_every == 0):
-                state.save(checkpoint, plan.settings(network))
+                state.save(checkpoint, settings)
             if on_step is not None:
                 on_step(state.done, value)
             bar.set_postfix(loss=f"{value:.4f}", refresh=False)

@@ -22,6 +22,7 @@ import cardiolearn
 from cardiolearn.errors import InputError
 from cardiolearn.home import weights_dir
 from cardiolearn.imaging.files import read_tensors, to_toml, write_atomically, write_tensors
+from cardiolearn.imaging.locks import locked
 from cardiolearn.learning.device import keep_freed_memory, place
 
 MAX_BYTES = 4_000_000
@@ -98,9 +99,10 @@ def ship_weights(name: str, network: nn.Module, provenance: Provenance) -> Path:
     if not re.fullmatch(r"[a-z0-9_]+", name):
         raise ValueError(f"weights: expected a name of a-z, 0-9 and _, got {name!r}")
     path = weights_dir() / f"{name}.safetensors"
-    entry = asdict(provenance) | {"sha256": save_weights(path, network)}
-    entries = (shipped_weights() if (weights_dir() / LIST).exists() else {}) | {name: Provenance(**entry)}
-    write_atomically(weights_dir() / LIST, to_toml({key: asdict(entries[key]) for key in sorted(entries)}).encode())
+    with locked(weights_dir() / LIST):  # lessons that run side by side each add to it
+        entry = asdict(provenance) | {"sha256": save_weights(path, network)}
+        entries = (shipped_weights() if (weights_dir() / LIST).exists() else {}) | {name: Provenance(**entry)}
+        write_atomically(weights_dir() / LIST, to_toml({key: asdict(entries[key]) for key in sorted(entries)}).encode())
     return path
 
 

@@ -3,22 +3,35 @@ r"""What is kept: files made once, a folder named after the phantom's code, trai
 from __future__ import annotations
 
 import ast
+import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 import torch
-from hearts import here
+from hearts import here, ringed_heart
 from torch import Tensor
 
 import cardiolearn
 from cardiolearn.errors import InputError
+from cardiolearn.imaging.unfinished import unfinished
 from cardiolearn.phantom.cohorts import cache
-from cardiolearn.phantom.cohorts.cache import CACHE_VARIABLE, PREDECESSOR, cache_folder, kept, phantom_version
+from cardiolearn.phantom.cohorts.cache import (
+    CACHE_VARIABLE,
+    PREDECESSOR,
+    cache_folder,
+    keep_study,
+    kept,
+    phantom_version,
+)
 
 SOURCES = Path(cardiolearn.__file__).parents[1]
 
@@ -59,6 +72,111 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         kept({file: partial(numbered, [], 0)}, 1, "making", "file")
 
 
+def test_of_two_runs_the_quicker_ones_file_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    r"""A second run makes both files while the first makes one of them; its arrays cannot be told apart but by time."""
+    monkeypatch.setattr(cache, "in_processes", here)
+    paths, asked = [tmp_path / f"{i}.safetensors" for i in range(2)], list[int]()
+    stamps: list[int] = []
+
+    def slow() -> dict[str, Tensor]:
+        kept({path: partial(numbered, asked, i) for i, path in enumerate(paths)}, 1, "making", "file")
+        stamps.extend(path.stat().st_mtime_ns for path in paths)
+        return numbered(asked, 0)
+
+    found = kept({paths[0]: slow, paths[1]: partial(numbered, asked, 1)}, 1, "making", "file")
+    assert [int(part["x"]) for part in found] == [0, 1] and asked == [0, 1, 0]
+    assert [path.stat().st_mtime_ns for path in paths] == stamps
+
+
+KILLED = """
+import os, signal, sys, threading, time
+from functools import partial
+from pathlib import Path
+from cardiolearn.phantom.cohorts.cache import kept
+
+first, second, daemon = (Path(name) for name in sys.argv[1:])
+MAKE = "{'x': __import__('torch').arange(9)}"
+
+def leave_a_daemon():
+    while not first.exists():
+        time.sleep(0.01)
+    if os.fork() == 0:  # it keeps all pipes open that this process has
+        daemon.with_name("unfinished").write_text(str(os.getpid()))
+        daemon.with_name("unfinished").rename(daemon)
+        signal.pause()
+
+if __name__ == "__main__":
+    threading.Thread(target=leave_a_daemon, daemon=True).start()
+    kept({first: partial(eval, MAKE), second: partial(eval, f"__import__('time').sleep(600) or {MAKE}")}, 2, "", "")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_nothing_outlives_a_killed_run_and_the_next_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "killed.py").write_text(KILLED)
+    files, daemon = [tmp_path / f"{name}.safetensors" for name in "ab"], tmp_path / "daemon"
+    with subprocess.Popen([sys.executable, tmp_path / "killed.py", *files, daemon], stderr=subprocess.DEVNULL) as child:
+        while not daemon.exists():
+            assert child.poll() is None
+            time.sleep(0.01)
+        forked = psutil.Process(int(daemon.read_text()))
+        workers = [p for p in psutil.Process(child.pid).children() if "multiprocessing.spawn" in str(p.cmdline())]
+        assert len(workers) == 2
+        child.kill()
+    try:
+        assert psutil.wait_procs(workers, timeout=60)[1] == []
+    finally:
+        forked.kill()
+    assert not files[1].exists()
+    stamp = files[0].stat().st_mtime_ns
+    monkeypatch.setattr(cache, "in_processes", here)
+    again = kept({path: partial(numbered, [], 1) for path in files}, 1, "making", "file")
+    assert again[0]["x"].tolist() == list(range(9)) and again[1]["x"].tolist() == [1]
+    assert files[0].stat().st_mtime_ns == stamp
+
+
+# ---------------------------------------------------------------------- studies
+FACTS = {"subject": "s", "seed": 3, "views": ["sa"], "phantom": True, "lv_edv_ml": 120.00000000000001}
+
+
+def test_the_study_that_another_run_wrote_is_kept(tmp_path: Path) -> None:
+    image, labels = ringed_heart()
+    keep_study(tmp_path / "s", {"sa_ED": image}, {"sa_ED": labels}, FACTS)
+    stamp = (tmp_path / "s" / "sa_ED.nii.gz").stat().st_mtime_ns
+    again = keep_study(tmp_path / "s", {"sa_ED": image}, {"sa_ED": labels}, FACTS | {"lv_edv_ml": 120.0})
+    assert again.folder == tmp_path / "s" and again.info == FACTS
+    assert (tmp_path / "s" / "sa_ED.nii.gz").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("other", [{"seed": 4}, {"views": ["sa", "la_2ch"]}, {"frames": 12}])
+def test_a_study_of_another_kind_is_not_taken_for_it(tmp_path: Path, other: dict[str, Any]) -> None:
+    image, labels = ringed_heart()
+    keep_study(tmp_path / "s", {"sa_ED": image}, {"sa_ED": labels}, FACTS | other)
+    with pytest.raises(InputError, match="s: expected a new folder, it exists already"):
+        keep_study(tmp_path / "s", {"sa_ED": image}, {"sa_ED": labels}, FACTS)
+    with pytest.raises(InputError, match="got 'axial_ED'"):
+        keep_study(tmp_path / "t", {"axial_ED": image}, {}, FACTS)
+
+
+def test_the_last_moment_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    r"""The other run ends while this one writes its images."""
+    image, labels = ringed_heart()
+    replace = os.replace
+
+    def late(source: Path, target: Path) -> None:
+        if Path(target).name == "s":
+            monkeypatch.setattr(os, "replace", replace)
+            keep_study(tmp_path / "s", {"sa_ES": image}, {}, FACTS)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", late)
+    assert keep_study(tmp_path / "s", {"sa_ED": image}, {"sa_ED": labels}, FACTS).has(phase="ES")
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
 # ---------------------------------------------------------------------- the folder
 def test_the_folder_is_named_after_the_code_and_lies_where_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -69,6 +187,39 @@ def test_the_folder_is_named_after_the_code_and_lies_where_asked(
     monkeypatch.delenv(CACHE_VARIABLE)
     monkeypatch.setattr(cache.platformdirs, "user_cache_path", lambda name: tmp_path / "user" / name)
     assert cache_folder() == tmp_path / "user" / "cardiolearn" / f"phantom-{phantom_version()}"
+
+
+def test_a_cache_that_cannot_be_written_to_names_what_moves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file.cache: the cache cannot be written to \(.+\); .* CARDIOLEARN_CACHE"):
+        cache_folder()
+
+    def full(folder: Path) -> None:
+        assert folder == tmp_path / f"phantom-{phantom_version()}"  # it is there, and so it counts
+        raise OSError(30, "Read-only file system")
+
+    (tmp_path / f"phantom-{phantom_version()}").mkdir()
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(cache, "try_to_write", full)
+    with pytest.raises(InputError) as caught:
+        cache_folder()
+    assert str(caught.value) == (
+        f"{tmp_path}: the cache cannot be written to (Read-only file system); name a folder in CARDIOLEARN_CACHE"
+    )
+
+
+def test_what_killed_runs_left_is_swept_when_the_folder_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    lesson = cache_folder() / "01_ml_in_mia"
+    lesson.mkdir(parents=True)
+    with unfinished(lesson / "a.safetensors") as mine:
+        (dead := mine.with_name(re.sub(r"-\d+-", "-1-", mine.name, count=1))).touch()  # of process 1, begun at our time
+        mine.touch()
+        cache_folder()
+        assert list(lesson.iterdir()) == [mine] and not dead.exists()
 
 
 @pytest.fixture
@@ -95,6 +246,20 @@ def test_finished_trainings_of_the_predecessor_are_brought_over_and_its_hearts_a
     }  # fmt: skip
     assert all((folder / name).read_text() == name for name in found)
     assert (old_house / "01_ml_in_mia" / "fcn.safetensors").is_file()  # copied, not moved
+
+
+def test_two_runs_may_bring_them_over_at_once(old_house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = os.replace
+
+    def late(source: Path, target: Path) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        assert (cache_folder() / "01_ml_in_mia" / "fcn.safetensors").is_file()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", late)
+    folder = cache_folder()
+    assert len(list(folder.rglob("*.*"))) == 4
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name, old_house.name}
 
 
 def test_nothing_is_brought_over_where_the_new_folder_is_there(old_house: Path) -> None:

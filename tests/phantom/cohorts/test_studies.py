@@ -13,11 +13,11 @@ from hearts import here, ringed_heart
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.study import Study, find_studies, write_study
 from cardiolearn.phantom.body.scene import Scene
-from cardiolearn.phantom.body.subject import sample_subject
+from cardiolearn.phantom.body.subject import Subject, sample_subject
 from cardiolearn.phantom.cohorts import studies
 from cardiolearn.phantom.cohorts.observers import OBSERVERS, outline
 from cardiolearn.phantom.cohorts.studies import Examination, outline_all, outlines, write_studies
-from cardiolearn.phantom.scanners.acquisition import frame_activations, scan_short_axis
+from cardiolearn.phantom.scanners.acquisition import Scan, frame_activations, scan_short_axis
 from cardiolearn.phantom.scanners.long_axis import scan_long_axis
 from cardiolearn.phantom.scanners.mri import TRAINING_VENDORS, UNSEEN_VENDOR
 
@@ -207,3 +207,23 @@ def test_a_second_visit_is_the_same_heart_in_another_scan(
     assert [first.info[name] for name in volumes] == [again.info[name] for name in volumes]
     assert not np.allclose(first.image().affine, again.image().affine)
     assert first.info["annotators_seed"] != again.info["annotators_seed"]
+
+
+def test_two_runs_that_scan_the_same_hearts_both_end_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    r"""A second run scans all of them while the first scans its first; then the first finds them there."""
+    image, labels = (part.with_data(part.data[None]) for part in ringed_heart())
+    second: list[list[Study]] = []
+
+    def scan(subject: Subject, how: Examination, view: str, frame: int) -> Scan:
+        if not second:
+            second.append([])
+            second[0] = write_studies(tmp_path, 2, SMALL, seed=3)
+        return Scan(image.with_data(image.data + subject.seed % 97 + frame), labels, (0.0,))
+
+    monkeypatch.setattr(studies, "in_processes", here)
+    monkeypatch.setattr(studies, "_scan_frame", scan)
+    first = write_studies(tmp_path, 2, SMALL, seed=3)
+    assert first == second[0] and sorted(path.name for path in tmp_path.iterdir()) == ["test-00000", "test-00001"]
+    assert not torch.equal(first[0].image().data, first[1].image().data)
+    with pytest.raises(InputError, match="test-00000: expected a subject of seed 4, found 3"):
+        write_studies(tmp_path, 1, SMALL, seed=4)

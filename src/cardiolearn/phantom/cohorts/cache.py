@@ -9,12 +9,17 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from torch import Tensor
 from tqdm import tqdm
 
+from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import read_tensors, write_tensors
+from cardiolearn.imaging.image import Image
+from cardiolearn.imaging.study import Study, open_study, write_study
+from cardiolearn.imaging.unfinished import sweep, try_to_write, unfinished
 from cardiolearn.learning.device import in_processes
 
 CACHE_VARIABLE = "CARDIOLEARN_CACHE"
@@ -30,28 +35,45 @@ def cache_folder() -> Path:
     r"""Where sampled hearts and unfinished trainings are kept: `CARDIOLEARN_CACHE`, else the user's cache folder.
 
     Its last part names the phantom's code, so that a changed phantom never meets hearts of the old one. Trainings on
-    the predecessor's hearts, which are the same, are copied when the folder is first asked for.
+    the predecessor's hearts, which are the same, are copied when the folder is first asked for. What killed processes
+    left half-written in it is removed.
+
+    Raises:
+        InputError: nothing can be written there; the message says how to choose another folder.
     """
-    named = os.environ.get(CACHE_VARIABLE)
-    root = Path(named) if named else platformdirs.user_cache_path("cardiolearn")
+    root = cache_root()
     folder, before = root / f"phantom-{phantom_version()}", root / f"phantom-{PREDECESSOR}"
-    if before.is_dir() and not folder.exists():
-        _copy_trainings(before, folder)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if before.is_dir() and not folder.exists():
+            _copy_trainings(before, folder)
+        try_to_write(folder if folder.exists() else root)
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(f"{root}: the cache cannot be written to ({why}); name a folder in {CACHE_VARIABLE}") from None
+    sweep(folder)
     return folder
+
+
+def cache_root() -> Path:
+    r"""The folder of the cache, for all versions of the phantom; it may not be there yet."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named) if named else platformdirs.user_cache_path("cardiolearn")
 
 
 def _copy_trainings(before: Path, folder: Path) -> None:
     r"""Make `folder` with all that lies in the lessons' folders themselves, whole or not at all; hearts lie deeper."""
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
+    with unfinished(folder) as copies:
         for path in sorted(before.glob("*/*.*")):
             if path.is_file():
-                (unfinished / path.parent.name).mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, unfinished / path.parent.name)
-        if unfinished.exists():
-            os.replace(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+                (copies / path.parent.name).mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, copies / path.parent.name)
+        if copies.exists() and not folder.exists():
+            try:
+                os.replace(copies, folder)
+            except OSError:
+                if not folder.is_dir():  # else another run was here first
+                    raise
 
 
 @lru_cache(maxsize=1)
@@ -104,4 +126,29 @@ def kept(files: Mapping[Path, Make], jobs: int, title: str, unit: str) -> list[M
 
 
 def _make_file(path: Path, make: Make) -> None:
-    write_tensors(path, make(), {})
+    if path.exists():  # another run was quicker
+        return
+    tensors = make()
+    if not path.exists():
+        write_tensors(path, tensors, {})
+
+
+def keep_study(
+    folder: Path, images: Mapping[str, Image], labels: Mapping[str, Image], info: Mapping[str, Any]
+) -> Study:
+    r"""As `write_study`; but where another run has meanwhile written the same subject, that study is kept.
+
+    Raises:
+        InputError: `folder` holds another study, or the disk refuses.
+    """
+    try:
+        return write_study(folder, images, labels, info)
+    except InputError:
+        if not folder.is_dir() or _told(open_study(folder).info) != _told(info):
+            raise
+        return open_study(folder)
+
+
+def _told(info: Mapping[str, Any]) -> dict[str, Any]:
+    r"""What a subject was made with, and so what its arrays are; measured numbers may differ in their last digit."""
+    return {key: value for key, value in info.items() if not isinstance(value, float)}

@@ -30,7 +30,7 @@ def one_file(t: int, z: int, step: float = 9.0, size: tuple[int, int] = (6, 8)) 
     r"""Frame `t` of slice `z` as a file of its own."""
     ds = _file(size, MRImageStorage)
     ds.SliceThickness = 6.0
-    ds.PixelSpacing = [1.5, 1.25]  # between rows, between columns
+    ds.PixelSpacing = [1.5, 1.5]
     ds.ImageOrientationPatient = [*DIRECTIONS[:, 0], *DIRECTIONS[:, 1]]
     ds.ImagePositionPatient = position(z, step)
     ds.TriggerTime = 40.0 * t + 0.3 * z
@@ -52,11 +52,12 @@ def enhanced(pictures: list[tuple[int, int]], step: float = 9.0) -> FileDataset:
     shared.PlaneOrientationSequence = [Dataset()]
     shared.PlaneOrientationSequence[0].ImageOrientationPatient = [*DIRECTIONS[:, 0], *DIRECTIONS[:, 1]]
     shared.PixelMeasuresSequence = [Dataset()]
-    shared.PixelMeasuresSequence[0].PixelSpacing = [1.5, 1.25]
+    shared.PixelMeasuresSequence[0].PixelSpacing = [1.5, 1.5]
     shared.PixelMeasuresSequence[0].SliceThickness = 6.0
     ds.SharedFunctionalGroupsSequence = Sequence([shared])
     ds.PerFrameFunctionalGroupsSequence = Sequence([_frame(t, z, step) for t, z in pictures])
     ds.PixelData = b"".join(pixels(t, z).tobytes() for t, z in pictures)
+    _open_ended(ds)
     return ds
 
 
@@ -85,7 +86,7 @@ def _file(size: tuple[int, int], kind: str) -> FileDataset:
 def _frame(t: int, z: int, step: float) -> Dataset:
     groups = {
         "PlanePositionSequence": {"ImagePositionPatient": position(z, step)},
-        "CardiacSynchronizationSequence": {"NominalCardiacTriggerDelayTime": 40.0 * t, "RRIntervalTimeNominal": 170.0},
+        "CardiacSynchronizationSequence": {"NominalCardiacTriggerDelayTime": 40.0 * t, "RRIntervalTimeNominal": 160.0},
         "PixelValueTransformationSequence": {"RescaleSlope": 2, "RescaleIntercept": -5, "RescaleType": "US"},
         "FrameContentSequence": {"TemporalPositionIndex": t + 1, "InStackPositionNumber": z + 1, "StackID": "1"},
         "MRImageFrameTypeSequence": {
@@ -100,3 +101,13 @@ def _frame(t: int, z: int, step: float) -> Dataset:
             setattr(inner, keyword, value)
         setattr(item, group, [inner])
     return item
+
+
+def _open_ended(ds: Dataset) -> None:
+    r"""Sequences end where they end, as many scanners write them: bytes in them may then be changed in a file."""
+    for element in ds:
+        if element.VR == "SQ":
+            element.is_undefined_length = True
+            for item in element.value:
+                item.is_undefined_length_sequence_item = True
+                _open_ended(item)

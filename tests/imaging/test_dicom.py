@@ -24,7 +24,11 @@ from cardiolearn.imaging.reading import read_image
 
 @pytest.mark.parametrize("step", [9.0, -9.0])
 def test_a_cine_is_put_together_by_geometry_and_time(tmp_path: Path, step: float) -> None:
-    image = read_image(save(tmp_path, cine(step=step)))
+    datasets = cine(step=step)
+    for ds in datasets.values():
+        ds.PixelSpacing = [1.5, 1.25]  # between rows, between columns
+    with pytest.warns(InputWarning, match=r"PixelSpacing \[1.5, 1.25\] is not square"):
+        image = read_image(save(tmp_path, datasets))
     assert image.data.shape == (4, 3, 6, 8)
     assert image.frame_duration == pytest.approx(0.04)
     order = range(3) if step > 0 else range(2, -1, -1)
@@ -49,7 +53,7 @@ def test_slices_out_of_line_with_the_normal_shear_the_affine(tmp_path: Path) -> 
 def test_one_slice_is_as_thick_as_it_says(tmp_path: Path) -> None:
     image = read_image(save(tmp_path, cine(5, 1)))
     assert image.data.shape == (5, 1, 6, 8)
-    assert image.spacing == pytest.approx((1.25, 1.5, 6.0))
+    assert image.spacing == pytest.approx((1.5, 1.5, 6.0))
     np.testing.assert_allclose(image.affine[:3, 2], 6 * DIRECTIONS[:, 2] * (-1, -1, 1), atol=1e-5)
 
 
@@ -129,7 +133,7 @@ BAD = {
         "got 2: 15 pictures of series 7 .first .*dcm., 1 pictures .* own folder .* two series and in one place",
     ),
     "two orientations": (setting("ImageOrientationPatient", [1, 0, 0, 0, 1, 0]), "mixed series"),
-    "two spacings": (setting("PixelSpacing", [1.5, 1.5]), "PixelSpacing .* mixed series"),
+    "two spacings": (setting("PixelSpacing", [1.5, 1.25]), "PixelSpacing .* mixed series"),
     "two sizes": (smaller, r"Rows and Columns \[6, 8\].* got \[6, 7\]: mixed series"),
     "no position": (deleting("ImagePositionPatient"), "lacks ImagePositionPatient"),
     "no pixels": (deleting("PixelData"), "lacks PixelData"),

@@ -164,13 +164,14 @@ def _component(picture: Attributes) -> str:
     own = {word.lower() for word in picture.words("ComplexImageComponent")} & set(_COMPONENTS)
     words = (picture.words("FrameType") or picture.words("ImageType"))[2:]
     said = {name for name, known in _COMPONENTS.items() for word in words if {word, word.split("_")[0]} & known}
-    if len(own | said) > 1:
+    found = sorted(own | said)
+    if len(found) > 1:
         raise InputError(
-            f"{picture.name}: ImageType and ComplexImageComponent contradict each other: {sorted(own | said)}"
+            f"{picture.name}: ImageType and ComplexImageComponent contradict each other: {', '.join(found)}"
         )
-    if not own | said and {"VELOCITY", "VELOCITY MAP"} & set(words):  # beside MAGNITUDE it names the kind of scan
+    if not found and {"VELOCITY", "VELOCITY MAP"} & set(words):  # beside MAGNITUDE it names the kind of scan
         return "phase"
-    return (own | said).pop() if own | said else ""
+    return found[0] if found else ""
 
 
 def _number(picture: Attributes, index: int, classic: bool) -> float:

@@ -16,10 +16,10 @@ from cardiolearn.imaging.nifti import SPACING_LIMITS_MM
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_POSITION_MM = 0.1
 _WIDEST_MM = 1000.0
-_MOST_OBLONG = 1.25
+_FARTHEST_MM = 10_000.0  # from the scanner's centre
 _THICKEST_MM = 30.0
 _STEPS_IN_THICKNESS = (0.5, 3.0)  # slices that overlap by half, and gaps of twice their thickness
-_EVEN = 0.02  # of the step between slices: as far as volumes may be off in silence
+_EVEN = 0.02  # as far as volumes may be off in silence
 _NEXT = "mixed series: put each into its own folder"
 
 
@@ -65,6 +65,8 @@ def _check_alike(pictures: list[Picture]) -> None:
         "a grey scale MONOCHROME": lambda p: np.array(1 if p.inverted else 2),
     }
     for p in pictures:
+        if np.abs(p.position).max() > _FARTHEST_MM:
+            raise InputError(f"{p.name}: expected ImagePositionPatient within {_FARTHEST_MM:g} mm, got {p.position}")
         for what, take in same.items():
             found, expected = take(p), take(first)
             if not np.allclose(found, expected, atol=1e-3):
@@ -89,8 +91,8 @@ def _check_plane(first: Picture, remarks: list[str]) -> None:
             f"{first.name}: expected a PixelSpacing of {low:g} to {high:g} mm and a picture within {_WIDEST_MM:g} mm, "
             f"got {first.spacing.tolist()}"
         )
-    if first.spacing.max() > _MOST_OBLONG * first.spacing.min():
-        remarks.append(f"PixelSpacing {first.spacing.tolist()} is far from square; it was taken as it is")
+    if np.ptp(first.spacing) > _EVEN * first.spacing.min():  # scanners interpolate to square pixels
+        remarks.append(f"PixelSpacing {first.spacing.tolist()} is not square; it was taken as it is")
 
 
 def _group_slices(pictures: list[Picture]) -> list[list[Picture]]:

@@ -214,7 +214,7 @@ def test_series_in_folders_inside_are_named(tmp_path: Path) -> None:
     for name in ("b/deep", "a"):
         (tmp_path / name).mkdir(parents=True)
         save(tmp_path / name, cine(1, 2))
-    (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    (tmp_path / "dicomdir").write_bytes(b"\0" * 128 + b"DICM")
     with pytest.raises(InputError, match=f"folders inside it; name one of them: a, b{re.escape(os.sep)}deep$"):
         read_image(tmp_path)
 

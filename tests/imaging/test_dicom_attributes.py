@@ -15,13 +15,13 @@ from pydicom.datadict import dictionary_VR
 from pydicom.tag import Tag
 
 from cardiolearn.errors import InputError, InputWarning
-from cardiolearn.imaging.dicom_attributes import ATTRIBUTES
+from cardiolearn.imaging.dicom_attributes import ATTRIBUTES, Attributes
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.reading import read_image
 
 BINARY = {"US": "<H", "FD": "<d", "UL": "<I"}
 #: Of each attribute, in one file and in all: a few at random, as all take minutes.
-MUTANTS = 4
+MUTANTS = 3
 LONG = ("OW",)
 #: Mutants that stay consistent and plausible, if all files say so: nothing in the folder contradicts them.
 UNSEEN = {"RescaleSlope", "PhotometricInterpretation"}
@@ -148,6 +148,22 @@ def test_no_attribute_misleads(tmp_path: Path, make: Callable[[], Datasets]) -> 
     silent = [f for f in found["another"] if not (f.endswith("all") and f.split()[0] in UNSEEN)]
     assert silent == []
     assert all(found[kind] for kind in ("refused", "told", "same"))
+
+
+def test_the_list_holds_all_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: set[str] = set()
+    values = Attributes.values
+
+    def noting(self: Attributes, keyword: str) -> list[object]:
+        read.add(keyword)
+        return values(self, keyword)
+
+    monkeypatch.setattr(Attributes, "values", noting)
+    for name, make in {"cine": full_cine, "file": full_file}.items():
+        (tmp_path / name).mkdir()
+        read_image(save(tmp_path / name, make()))
+    listed = set(ATTRIBUTES) - {"DimensionIndexPointer"}  # looked at where a file names its dimensions
+    assert {keyword for keyword in read if keyword in listed or not keyword.endswith("Sequence")} == listed
 
 
 def test_random_bytes_in_a_header(tmp_path: Path) -> None:

@@ -95,5 +95,5 @@ def test_frames_that_take_longer_than_a_beat(tmp_path: Path) -> None:
     datasets = cine()
     for ds in datasets.values():
         ds.NominalInterval = 100
-    with pytest.warns(InputWarning, match="TriggerTime spans 160 ms, the heart beat .* 100 ms: TriggerTime taken"):
+    with pytest.warns(InputWarning, match=r"TriggerTime spans 160 ms, the heart beat .* 100 ms: TriggerTime taken"):
         assert read_image(save(tmp_path, datasets)).frame_duration == pytest.approx(0.04)

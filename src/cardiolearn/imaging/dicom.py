@@ -49,7 +49,7 @@ def read_dicom_folder(folder: Path) -> Image:
 
 
 def _dicom_files(folder: Path, remarks: list[str]) -> list[Path]:
-    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.name != "DICOMDIR")
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and not _is_directory(p))
     found = [p for p in files if is_dicom(p)]
     if found:
         others = [p for p in files if p not in set(found)]
@@ -64,9 +64,14 @@ def _dicom_files(folder: Path, remarks: list[str]) -> list[Path]:
     raise InputError(f"{folder}: expected DICOM files, got a folder without files")
 
 
+def _is_directory(path: Path) -> bool:
+    r"""Is it the list of contents of an exported disc?"""
+    return path.name.upper() == "DICOMDIR"
+
+
 def _folders_inside(folder: Path) -> str:
     r"""Names of folders below this one that hold DICOM files; the folder may be a whole archive."""
-    below = (p for p in folder.rglob("*") if p.is_file() and p.name != "DICOMDIR" and p.parent != folder)
+    below = (p for p in folder.rglob("*") if p.is_file() and not _is_directory(p) and p.parent != folder)
     names = sorted({str(p.parent.relative_to(folder)) for p in islice(below, _LOOKED_AT) if is_dicom(p)})
     return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
 

@@ -21,6 +21,8 @@ ATTRIBUTES = (
     "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "PixelData",
 )  # fmt: skip
 
+_LARGEST = 1e12
+
 
 class Attributes:
     r"""The attributes of one picture.
@@ -91,9 +93,9 @@ def shown(values: Sequence[Any]) -> str:
 
 
 def _finite(values: Sequence[Any]) -> np.ndarray:
-    r"""The values as finite numbers; none at all where one is no such number."""
+    r"""The values as numbers; none at all where one is no number, not finite, or so large that sums would not be."""
     try:
         numbers = np.array([float(v) for v in values], dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         return np.empty(0)
-    return numbers if np.isfinite(numbers).all() else np.empty(0)
+    return numbers if (np.abs(numbers) < _LARGEST).all() else np.empty(0)

@@ -105,9 +105,9 @@ def _dataset(path: Path) -> Any:
 def _pictures(path: Path, dataset: Any) -> Iterator[Picture]:
     file = Attributes(str(path), [dataset])
     frames = file.whole("NumberOfFrames", range(1, _FRAMES_IN_A_FILE), absent=1)
-    headers = _headers(file, frames)
     if not file.values("PixelData"):
-        raise InputError(f"{path}: expected a DICOM image, it lacks PixelData")
+        raise InputError(f"{path}: expected a DICOM image, it lacks PixelData: move it out of the folder")
+    headers = _headers(file, frames)
     form = pixel_format(file, frames)
     for header in headers:  # a wrong place is said before pixels are decoded in vain
         header.numbers("ImagePositionPatient", 3)

@@ -2,6 +2,7 @@ r"""What the numbers stored in a DICOM file mean: bits, sign, inverted grey scal
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,22 +85,28 @@ def decoded(name: str, dataset: Any, form: PixelFormat) -> np.ndarray:
     Raises:
         InputError: one line: a length that is not what the header says, a compression no installed decoder knows.
     """
+    from pydicom.uid import RLELossless
+
     syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_compressed or syntax.is_deflated:
-        length = len(dataset.PixelData)
-        if length not in (form.n_bytes, form.n_bytes + form.n_bytes % 2):
-            raise InputError(
-                f"{name}: expected {form.n_bytes} bytes of PixelData for {form.frames} x {form.rows} x {form.columns} "
-                f"pixels of {form.bits_allocated} bits, got {length}: truncated, or its header is wrong"
-            )
+    plain = not syntax.is_compressed or syntax.is_deflated
+    length = len(dataset.PixelData)
+    if plain and length not in (form.n_bytes, form.n_bytes + form.n_bytes % 2):
+        raise InputError(
+            f"{name}: expected {form.n_bytes} bytes of PixelData for {form.frames} x {form.rows} x {form.columns} "
+            f"pixels of {form.bits_allocated} bits, got {length}: truncated, or its header is wrong"
+        )
+    if plain or syntax == RLELossless:
         # Otherwise pydicom drops the bits above BitsStored without a word, whatever they hold.
         dataset.BitsStored, dataset.HighBit = form.bits_allocated, form.bits_allocated - 1
     try:
-        pixels = np.asarray(dataset.pixel_array)
+        with warnings.catch_warnings():
+            # A picture smaller than what is stored would be cut out of it.
+            warnings.filterwarnings("error", message="The decoded RLE segment")
+            pixels = np.asarray(dataset.pixel_array)
         return pixels.reshape(form.frames, form.rows, form.columns)
     except Exception as error:  # damaged pixels, or a compression no installed decoder knows
         way_out = "decompress the files first, for example with gdcmconv --raw or dcmdjpeg"
-        reason = f"compressed as {shown([syntax.name])}: {way_out}" if syntax.is_compressed else "damaged"
+        reason = f"compressed as {shown([syntax.name])}: {way_out}" if not plain else "damaged"
         raise InputError(f"{name}: its pixels cannot be decoded ({reason})") from error
 
 

@@ -85,6 +85,7 @@ def decoded(name: str, dataset: Any, form: PixelFormat) -> np.ndarray:
     Raises:
         InputError: one line: a length that is not what the header says, a compression no installed decoder knows.
     """
+    from pydicom.pixels import pixel_array
     from pydicom.uid import RLELossless
 
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -102,7 +103,8 @@ def decoded(name: str, dataset: Any, form: PixelFormat) -> np.ndarray:
         with warnings.catch_warnings():
             # A picture smaller than what is stored would be cut out of it.
             warnings.filterwarnings("error", message="The decoded RLE segment")
-            pixels = np.asarray(dataset.pixel_array)
+            pixels = np.asarray(pixel_array(dataset))
+        del dataset.PixelData  # pydicom's datasets refer to themselves in a circle, and so would keep it for long
         return pixels.reshape(form.frames, form.rows, form.columns)
     except Exception as error:  # damaged pixels, or a compression no installed decoder knows
         way_out = "decompress the files first, for example with gdcmconv --raw or dcmdjpeg"

@@ -85,7 +85,7 @@ def decoded(name: str, dataset: Any, form: PixelFormat) -> np.ndarray:
     Raises:
         InputError: one line: a length that is not what the header says, a compression no installed decoder knows.
     """
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels.utils import pixel_array
     from pydicom.uid import RLELossless
 
     syntax = dataset.file_meta.TransferSyntaxUID

@@ -72,6 +72,21 @@ def test_bright_padding_becomes_dark(tmp_path: Path, value: int, limit: int | No
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("signed", [True, False])
+def test_padding_written_in_the_other_sign(tmp_path: Path, signed: bool) -> None:
+    datasets = cine(1, 3)
+    expected = true_volume()
+    expected[:, :2] = expected[:, 2:].min(axis=(1, 2), keepdims=True)
+    for (_, z), ds in datasets.items():
+        padded = pixels(0, z)
+        padded[:2] = 0x8000 if signed else 0xFFFF
+        ds.BitsStored, ds.HighBit, ds.PixelRepresentation, ds.PixelData = 16, 15, int(signed), padded.tobytes()
+        ds.add_new("PixelPaddingValue", "US" if signed else "SS", 0x8000 if signed else -1)
+    save(tmp_path, datasets)
+    with pytest.warns(InputWarning, match="lowest value of the rest"):
+        np.testing.assert_array_equal(read_image(tmp_path).data.numpy(), expected)
+
+
 def test_padding_among_the_values_is_no_padding(tmp_path: Path) -> None:
     datasets = cine(1, 3)
     datasets[0, 1].PixelPaddingValue = 1020

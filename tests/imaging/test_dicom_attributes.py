@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from dicoms import Datasets, cine, enhanced, save
 from pydicom.datadict import dictionary_VR
+from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from cardiolearn.errors import InputError, InputWarning
@@ -164,6 +165,20 @@ def test_the_list_holds_all_that_is_read(tmp_path: Path, monkeypatch: pytest.Mon
         read_image(save(tmp_path / name, make()))
     listed = set(ATTRIBUTES) - {"DimensionIndexPointer"}  # looked at where a file names its dimensions
     assert {keyword for keyword in read if keyword in listed or not keyword.endswith("Sequence")} == listed
+
+
+def test_an_unreadable_value_is_not_an_absent_one(tmp_path: Path) -> None:
+    save(tmp_path, full_cine())
+    path = tmp_path / "0.dcm"
+    path.write_bytes(put(path.read_bytes(), "RescaleSlope", "DS", b"two ", last_only=True))
+    with pytest.raises(InputError, match=r"0.dcm: expected a RescaleSlope of .* got b'two '$"):
+        read_image(tmp_path)
+
+
+def test_an_empty_value_is_an_absent_one() -> None:
+    ds = Dataset()
+    ds.PhotometricInterpretation, ds.RescaleSlope = "", None
+    assert Attributes("", [ds]).values("PhotometricInterpretation") == Attributes("", [ds]).values("RescaleSlope") == []
 
 
 def test_random_bytes_in_a_header(tmp_path: Path) -> None:

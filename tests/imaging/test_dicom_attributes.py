@@ -170,8 +170,8 @@ def test_the_list_holds_all_that_is_read(tmp_path: Path, monkeypatch: pytest.Mon
 def test_an_unreadable_value_is_not_an_absent_one(tmp_path: Path) -> None:
     save(tmp_path, full_cine())
     path = tmp_path / "0.dcm"
-    path.write_bytes(put(path.read_bytes(), "RescaleSlope", "DS", b"two ", last_only=True))
-    with pytest.raises(InputError, match=r"0.dcm: expected a RescaleSlope of .* got b'two '$"):
+    path.write_bytes(put(path.read_bytes(), "NumberOfFrames", "IS", b"inf ", last_only=True))
+    with pytest.raises(InputError, match=r"0.dcm: expected NumberOfFrames 1 to .* got b'inf '$"):
         read_image(tmp_path)
 
 

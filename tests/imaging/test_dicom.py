@@ -12,60 +12,23 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+from dicoms import DIRECTIONS, ORIGIN, Datasets, cine, one_file, pixels, save
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-from scipy.spatial.transform import Rotation
+from pydicom.uid import generate_uid
 
-from cardiolearn.errors import InputError
+from cardiolearn.errors import InputError, InputWarning
 from cardiolearn.imaging.reading import read_image
-
-DIRECTIONS = Rotation.from_euler("xyz", [20, -40, 70], degrees=True).as_matrix()  # columns: row, column, normal (LPS)
-ORIGIN = np.array([-30.0, 12.0, 55.0])
-SERIES = generate_uid()
-Datasets = dict[tuple[int, int], FileDataset]
-
-
-def one_file(t: int, z: int, step: float = 9.0, size: tuple[int, int] = (6, 8)) -> FileDataset:
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    ds.PatientName = "SECRET"
-    ds.SeriesInstanceUID = SERIES
-    ds.Rows, ds.Columns = size
-    ds.PixelSpacing = [1.5, 1.25]  # between rows, between columns
-    ds.SliceThickness = 6.0
-    ds.ImageOrientationPatient = [*DIRECTIONS[:, 0], *DIRECTIONS[:, 1]]
-    ds.ImagePositionPatient = [f"{v:.9f}" for v in ORIGIN + z * step * DIRECTIONS[:, 2]]
-    ds.TriggerTime = 40.0 * t + 0.3 * z
-    ds.InstanceNumber = 1000 - 20 * z - t  # against the order of time
-    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
-    ds.PixelData = pixels(t, z, size).tobytes()
-    return ds
-
-
-def pixels(t: int, z: int, size: tuple[int, int] = (6, 8)) -> np.ndarray:
-    return (np.arange(size[0] * size[1]).reshape(size) + 100 * t + 1000 * z).astype(np.uint16)
-
-
-def cine(n_frames: int = 4, n_slices: int = 3, step: float = 9.0) -> Datasets:
-    return {(t, z): one_file(t, z, step) for t in range(n_frames) for z in range(n_slices)}
-
-
-def save(folder: Path, datasets: Datasets) -> Path:
-    rng = np.random.default_rng(0)  # file names in an order that means nothing
-    names = rng.permutation(len(datasets))
-    for name, ds in zip(names, datasets.values(), strict=True):
-        ds.save_as(folder / f"{name}.dcm", enforce_file_format=False)
-    return folder
 
 
 @pytest.mark.parametrize("step", [9.0, -9.0])
 def test_a_cine_is_put_together_by_geometry_and_time(tmp_path: Path, step: float) -> None:
-    image = read_image(save(tmp_path, cine(step=step)))
+    datasets = cine(step=step)
+    for ds in datasets.values():
+        ds.PixelSpacing = [1.5, 1.25]  # between rows, between columns
+    with pytest.warns(InputWarning, match=r"PixelSpacing \[1.5, 1.25\] is not square"):
+        image = read_image(save(tmp_path, datasets))
     assert image.data.shape == (4, 3, 6, 8)
     assert image.frame_duration == pytest.approx(0.04)
     order = range(3) if step > 0 else range(2, -1, -1)
@@ -81,38 +44,16 @@ def test_slices_out_of_line_with_the_normal_shear_the_affine(tmp_path: Path) -> 
     datasets = cine()
     for (_, z), ds in datasets.items():
         ds.ImagePositionPatient = list(np.array(ds.ImagePositionPatient, float) + z * 2.0 * DIRECTIONS[:, 0])
-    image = read_image(save(tmp_path, datasets))
+    with pytest.warns(InputWarning, match="2.00 mm aside .* sheared"):
+        image = read_image(save(tmp_path, datasets))
     step = 9 * DIRECTIONS[:, 2] + 2 * DIRECTIONS[:, 0]
     np.testing.assert_allclose(image.affine[:3, 2], step * (-1, -1, 1), atol=1e-5)
-
-
-def test_rescaling(tmp_path: Path) -> None:
-    datasets = cine(1, 2)
-    for ds in datasets.values():
-        ds.RescaleSlope, ds.RescaleIntercept = 2, -1024
-    image = read_image(save(tmp_path, datasets))
-    assert image.data.shape == (2, 6, 8)
-    np.testing.assert_array_equal(image.data[0].numpy(), pixels(0, 0) * 2.0 - 1024)
-
-
-@pytest.mark.parametrize("times", ["absent", "equal"])
-def test_instance_numbers_order_frames_without_trigger_times(tmp_path: Path, times: str) -> None:
-    datasets = cine()
-    for ds in datasets.values():
-        if times == "absent":
-            del ds.TriggerTime
-        else:
-            ds.TriggerTime = 0
-        ds.NominalInterval = 800
-    image = read_image(save(tmp_path, datasets))
-    assert image.data[:, 0, 0, 0].tolist() == [300, 200, 100, 0]
-    assert image.frame_duration == pytest.approx(0.2)
 
 
 def test_one_slice_is_as_thick_as_it_says(tmp_path: Path) -> None:
     image = read_image(save(tmp_path, cine(5, 1)))
     assert image.data.shape == (5, 1, 6, 8)
-    assert image.spacing == pytest.approx((1.25, 1.5, 6.0))
+    assert image.spacing == pytest.approx((1.5, 1.5, 6.0))
     np.testing.assert_allclose(image.affine[:3, 2], 6 * DIRECTIONS[:, 2] * (-1, -1, 1), atol=1e-5)
 
 
@@ -187,10 +128,13 @@ def single_without_thickness(datasets: Datasets) -> None:
 BAD = {
     "a missing frame": (without((1, 1)), "equally many frames for each slice, got 3 to 4"),
     "a missing slice": (without(*[(t, 1) for t in range(4)]), "9.00 mm apart, got 18.00 mm .* slice is missing"),
-    "two series": (setting("SeriesInstanceUID", generate_uid()), "one DICOM series, got 2"),
+    "two series": (
+        setting("SeriesInstanceUID", generate_uid()),
+        "got 2: 15 pictures of series 7 .first .*dcm., 1 pictures .* own folder .* two series and in one place",
+    ),
     "two orientations": (setting("ImageOrientationPatient", [1, 0, 0, 0, 1, 0]), "mixed series"),
-    "two spacings": (setting("PixelSpacing", [1.5, 1.5]), "PixelSpacing .* mixed series"),
-    "two sizes": (smaller, r"rows and columns \[6, 8\].* got \[6, 7\]: mixed series"),
+    "two spacings": (setting("PixelSpacing", [1.5, 1.25]), "PixelSpacing .* mixed series"),
+    "two sizes": (smaller, r"Rows and Columns \[6, 8\].* got \[6, 7\]: mixed series"),
     "no position": (deleting("ImagePositionPatient"), "lacks ImagePositionPatient"),
     "no pixels": (deleting("PixelData"), "lacks PixelData"),
     "a broken position": (setting("ImagePositionPatient", [1, 2]), "expected 3 finite numbers in ImagePositionPatient"),
@@ -198,19 +142,16 @@ BAD = {
         setting("ImagePositionPatient", ["nan"] * 3),
         "expected 3 finite numbers in ImagePositionPatient",
     ),
-    "zero spacing": (setting("PixelSpacing", [0, 0], None), "positive PixelSpacing"),
+    "zero spacing": (setting("PixelSpacing", [0, 0], None), "a PixelSpacing of 0.01 to 100 mm"),
     "no orientation": (setting("ImageOrientationPatient", [0] * 6, None), "orthogonal unit vectors"),
     "the same frame twice": (
         lambda d: (setting("InstanceNumber", 1, None)(d), setting("TriggerTime", 5, None)(d)),
         "share both",
     ),
-    "many frames in a file": (setting("NumberOfFrames", 4), "one grey-scale frame per DICOM file"),
-    "colour": (setting("SamplesPerPixel", 3), "one grey-scale frame per DICOM file"),
-    "truncated pixels": (setting("PixelData", b"\0\0"), "cannot be decoded"),
-    "a slope in words": (writing("RescaleSlope", b"two "), "expected finite values"),
     "a position in words": (writing("ImagePositionPatient", b"a\\b\\c "), "expected 3 finite numbers"),
     "no thickness": (single_without_thickness, "expected a SliceThickness"),
-    "a slope that is none": (setting("RescaleSlope", "nan"), "expected finite values"),
+    "pictures of two studies": (setting("StudyInstanceUID", "1.2.3"), "one study, got several: put each into its own"),
+    "phase pictures only": (setting("ImageType", ["ORIGINAL", "PRIMARY", "P"], None), "got only 16 phase pictures"),
 }
 
 
@@ -235,12 +176,97 @@ def test_an_empty_folder(tmp_path: Path) -> None:
         read_image(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"a note", os.urandom(500), b"\0" * 128 + b"DICM" + b"\x99" * 50])
-def test_a_file_that_is_no_dicom(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"a note", os.urandom(500)])
+def test_files_that_are_no_dicom_are_passed_over_and_named(tmp_path: Path, content: bytes) -> None:
     save(tmp_path, cine(1, 2))
-    (tmp_path / "notes.txt").write_bytes(content)
-    with pytest.raises(InputError, match=r"notes\.txt: expected a DICOM"):
+    for name in ("Thumbs.db", "readme.txt"):
+        (tmp_path / name).write_bytes(content)
+    with pytest.warns(InputWarning, match="2 files that are no DICOM were passed over, among them Thumbs.db") as caught:
+        assert read_image(tmp_path).data.shape == (2, 6, 8)
+    assert len(caught) == 1
+    for path in tmp_path.glob("*.dcm"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"Thumbs\.db: expected a DICOM"):
         read_image(tmp_path)
+
+
+def test_damaged_dicom(tmp_path: Path) -> None:
+    save(tmp_path, cine(1, 2))
+    (tmp_path / "2.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x99" * 50)
+    with pytest.raises(InputError, match=r"2\.dcm: expected a DICOM"):
+        read_image(tmp_path)
+
+
+def test_dicom_of_old_without_its_preamble(tmp_path: Path) -> None:
+    save(tmp_path, cine(1, 2))
+    expected = read_image(tmp_path).data
+    for path in tmp_path.iterdir():
+        ds = pydicom.dcmread(path)
+        ds.preamble = None
+        del ds.file_meta
+        with warnings.catch_warnings(action="ignore"):
+            ds.save_as(path, implicit_vr=True, little_endian=True)
+        assert path.read_bytes()[128:132] != b"DICM"
+    assert torch.equal(read_image(tmp_path).data, expected)
+
+
+def test_series_in_folders_inside_are_named(tmp_path: Path) -> None:
+    for name in ("b/deep", "a"):
+        (tmp_path / name).mkdir(parents=True)
+        save(tmp_path / name, cine(1, 2))
+    (tmp_path / "dicomdir").write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(InputError, match=f"folders inside it; name one of them: a, b{re.escape(os.sep)}deep$"):
+        read_image(tmp_path)
+
+
+@pytest.mark.parametrize("per_series", [1, 2])
+def test_series_with_slices_of_their_own_are_one_stack(tmp_path: Path, per_series: int) -> None:
+    datasets = cine(3, 4)
+    expected = read_image(save(tmp_path, datasets))
+    for (_, z), ds in datasets.items():
+        ds.SeriesInstanceUID = f"1.2.{z // per_series}"
+    save(tmp_path, datasets)
+    with pytest.warns(InputWarning, match=f"{4 // per_series} series, .* read as one stack") as caught:
+        image = read_image(tmp_path)
+    assert len(caught) == 1
+    assert torch.equal(image.data, expected.data)
+    np.testing.assert_array_equal(image.affine, expected.affine)
+
+
+@pytest.mark.parametrize(
+    ("apart", "reason"),
+    [(0.0, "two series and in one place"), (4.0, "slice is missing"), (36.0, "slice is missing")],
+)
+def test_series_that_are_no_stack_are_listed(tmp_path: Path, apart: float, reason: str) -> None:
+    datasets = cine(2, 3)
+    for (t, z), ds in cine(2, 3).items():
+        ds.SeriesInstanceUID, ds.SeriesNumber = "1.2", 9
+        ds.ImagePositionPatient = list(np.array(ds.ImagePositionPatient, float) + apart * DIRECTIONS[:, 2])
+        datasets[t, z + 10] = ds
+    listed = r"got 2: 6 pictures of series \d \(first 0.dcm\), 6 pictures of series \d \(first \d+.dcm\); put each into"
+    with pytest.raises(InputError, match=f"{listed} its own folder .*{reason}") as caught:
+        read_image(save(tmp_path, datasets))
+    assert "SECRET" not in str(caught.value)
+
+
+PHASE = [["ORIGINAL", "PRIMARY", "P", "RETRO"], ["ORIGINAL", "PRIMARY", "PHASE MAP", "NONE"],
+         ["DERIVED", "PRIMARY", "VELOCITY MAP", "P", "PCA"], ["DERIVED", "PRIMARY", "R_IR"],
+         ["ORIGINAL", "PRIMARY", "I"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("image_type", PHASE, ids=lambda words: words[2])
+def test_magnitude_is_taken_where_phase_lies_beside_it(tmp_path: Path, image_type: list[str]) -> None:
+    datasets = cine(3, 2)
+    expected = read_image(save(tmp_path, datasets))
+    for (t, z), ds in cine(3, 2).items():
+        ds.ImageType, ds.InstanceNumber = image_type, ds.InstanceNumber + 500
+        ds.PixelData = (4095 - pixels(t, z)).tobytes()
+        datasets[t, z + 10] = ds
+    save(tmp_path, datasets)
+    with pytest.warns(InputWarning, match=r"6 \w+ pictures were passed over, 6 magnitude pictures taken") as caught:
+        image = read_image(tmp_path)
+    assert len(caught) == 1
+    assert torch.equal(image.data, expected.data)
 
 
 def test_a_truncated_file(tmp_path: Path) -> None:
@@ -262,6 +288,7 @@ def test_any_damaged_byte_is_read_or_refused(tmp_path: Path, position: int, valu
     raw[position] = value
     (tmp_path / "0.dcm").write_bytes(raw)
     try:
-        assert torch.isfinite(read_image(tmp_path).data).all()
+        with warnings.catch_warnings(action="ignore", category=InputWarning):
+            assert torch.isfinite(read_image(tmp_path).data).all()
     except InputError as error:
         assert str(error).startswith(str(tmp_path))

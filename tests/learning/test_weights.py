@@ -31,7 +31,10 @@ from cardiolearn.learning.weights import (
 )
 from cardiolearn.methods.segmentation.fcn import FCN
 
-ORIGIN = Provenance("01_ml_in_mia", "reproduce", 3, {"dice.lv": float(np.float64(0.93)), 'odd "name"': 1e-7})
+ORIGIN = Provenance(
+    "01_ml_in_mia", "reproduce", 3, "0123456789ab", "c0ffee12", "cpu",
+    metrics={"dice.lv": float(np.float64(0.93)), 'odd "name"': 1e-7},
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def test_what_is_shipped_comes_back(kit: Path) -> None:
     sent, received = nn.Conv2d(1, 4, 3), nn.Conv2d(1, 4, 3)
     ship_weights("first", nn.Conv2d(1, 4, 3), ORIGIN)
     ship_weights("second", sent.to(memory_format=torch.channels_last), ORIGIN)
-    ship_weights("first", sent, Provenance("02_super_resolution", "full", 4))
+    ship_weights("first", sent, Provenance("02_super_resolution", "full", 4, "0123456789ab", "c0ffee12", "cuda"))
     assert sorted(path.name for path in kit.iterdir()) == ["first.safetensors", "second.safetensors", "weights.toml"]
     found = load_weights(received, "second")
     torch.testing.assert_close(received.weight, sent.weight.half().float(), atol=0, rtol=0)

@@ -20,15 +20,14 @@ from toys import write_notebook
 from cardiolearn.harness.processes import Known
 
 RUN = """import sys, threading
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from cardiolearn.harness.execute import Job, execute
 stop = threading.Event()
-waits = threading.Thread(target=execute, args=(Job(sys.argv[1], sys.argv[2], {"seed": 0}, 600), stop))
-waits.start()
-try:
-    waits.join()
-except KeyboardInterrupt:
-    stop.set()"""
+with ThreadPoolExecutor() as pool:
+    try:
+        pool.submit(execute, Job(sys.argv[1], sys.argv[2], {"seed": 0}, 600), stop).result()
+    except KeyboardInterrupt:
+        stop.set()"""
 DAEMONS = """import os, subprocess, sys, time
 says = "import os, pathlib, time; pathlib.Path(f'{os.getpid()}.pid').touch(); time.sleep(600)"
 if os.fork() == 0:

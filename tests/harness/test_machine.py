@@ -23,7 +23,7 @@ from cardiolearn.home import find_home
 from cardiolearn.learning.weights import Provenance, ship_weights
 from cardiolearn.phantom.cohorts.cache import CACHE_VARIABLE
 
-ORIGIN = Provenance("01_good", "full", 0)
+ORIGIN = Provenance("01_good", "full", 0, "0123456789ab", "c0ffee12", "cpu")
 
 
 @pytest.fixture

@@ -66,12 +66,12 @@ def test_an_experiment_of_the_classroom_is_read_only_beside_real_scans(start: An
 def test_record_table_averages_by_subject_and_passes_over_what_is_not_there(start: Any) -> None:
     run = start("classroom")
     table = pd.DataFrame({"subject": ["a", "b", "a"], "dice": [0.9, 0.8, 0.7], "mcd": [1.0, np.nan, 2.0]})
-    run.record_table("toy", table, {"dice": "1", "mcd": "mm", "other": "1"}, tolerance=0.3)
+    run.record_table("toy", table, {"dice": "1", "mcd": "mm", "other": "1"})
     assert list(run.records) == ["toy.dice", "toy.mcd"]
     dice, distance = run.records["toy.dice"], run.records["toy.mcd"]
     assert np.asarray(dice.values) == pytest.approx([0.8, 0.8]) and list(dice.subjects) == ["a", "b"]
     assert np.asarray(distance.values) == pytest.approx([1.5]) and distance.unit == "mm"
-    assert dice.tolerance == 0.3 and not dice.recorded
+    assert not dice.recorded
     run.record_table("empty", table[:0], {"dice": "1"})
     assert "empty.dice" not in run.records
 

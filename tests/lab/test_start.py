@@ -16,6 +16,7 @@ from cardiolearn import home, lab
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.study import write_study
+from cardiolearn.lab.recorded import expected_minutes
 
 GOOD: dict[str, Any] = {"profile": "classroom", "seed": 0, "device": "cpu", "data_dir": None, "weights": "shipped"}
 
@@ -54,6 +55,15 @@ def test_expected_minutes_come_from_the_recorded_run(kit: Path, capsys: pytest.C
     write_results(kit, "classroom", notebooks={"01_toy": {"seconds": 90.0}})
     lab.start("01_toy", **GOOD)
     assert "about 1.5 minutes (recorded run)" in capsys.readouterr().out
+
+
+def test_minutes_count_the_stages_finished_earlier(kit: Path) -> None:
+    r"""A run that went on from trainings of an hour took an hour more; one that does not tell is not believed."""
+    row = {"seconds": 600.0, "stages": [{"earlier": 3000.0, "seconds": 3000.0}, {"earlier": 0.0, "seconds": 300.0}]}
+    write_results(kit, "reproduce", notebooks={"01_toy": row, "02_toy": {"seconds": 600.0}})
+    assert expected_minutes("01_toy", "reproduce") == (60.0, "recorded run")
+    assert expected_minutes("02_toy", "reproduce") == (30, "budget on two CPU cores")
+    assert expected_minutes("03_toy", "reproduce") == (100, "budget on two CPU cores")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def one_file(t: int, z: int, step: float = 9.0, size: tuple[int, int] = (6, 8)) 
     ds.ImageOrientationPatient = [*DIRECTIONS[:, 0], *DIRECTIONS[:, 1]]
     ds.ImagePositionPatient = position(z, step)
     ds.TriggerTime = 40.0 * t + 0.3 * z
-    ds.InstanceNumber = 1000 - 20 * z - t  # against the order of time
+    ds.InstanceNumber = 1 + 20 * z + t
     ds.PixelData = pixels(t, z, size).tobytes()
     return ds
 

@@ -30,7 +30,7 @@ def test_instance_numbers_order_frames_without_trigger_times(tmp_path: Path, tim
             ds.TriggerTime = 0
         ds.NominalInterval = 800
     image = read_image(save(tmp_path, datasets))
-    assert image.data[:, 0, 0, 0].tolist() == [300, 200, 100, 0]
+    assert image.data[:, 0, 0, 0].tolist() == [0, 100, 200, 300]
     assert image.frame_duration == pytest.approx(0.2)
 
 
@@ -50,7 +50,7 @@ def renumbering(datasets: Datasets) -> None:
         (setting("TriggerTime", -1.0), "TriggerTime contradicts .* order of InstanceNumber"),  # would be first
         (setting("TriggerTime", 0.3), "TriggerTime contradicts .* order of InstanceNumber"),  # as another frame
         (setting("TriggerTime", ""), "TriggerTime contradicts .* order of InstanceNumber"),
-        (setting("InstanceNumber", 1), "InstanceNumber contradicts .* order of TriggerTime"),
+        (setting("InstanceNumber", 900), "InstanceNumber contradicts .* order of TriggerTime"),
         (renumbering, "InstanceNumber contradicts .* order of TriggerTime"),
     ],
 )
@@ -65,6 +65,16 @@ def test_a_contradiction_is_decided_by_even_steps(
     assert len(caught) == 1
     assert in_order(image.data.numpy())
     assert image.frame_duration == pytest.approx(0.04)
+
+
+def test_numbers_that_run_backwards_are_told(tmp_path: Path) -> None:
+    datasets = cine(4, 3)
+    for ds in datasets.values():
+        ds.InstanceNumber = 100 - ds.InstanceNumber
+    save(tmp_path, datasets)
+    with pytest.warns(InputWarning, match="InstanceNumber falls while TriggerTime grows") as caught:
+        assert in_order(read_image(tmp_path).data.numpy())
+    assert len(caught) == 1
 
 
 def test_two_frames_run_the_same_way_in_all_slices(tmp_path: Path) -> None:
@@ -86,7 +96,7 @@ def test_pictures_at_one_place_and_time_are_refused(tmp_path: Path) -> None:
 
 def test_times_and_numbers_that_decide_nothing_are_refused(tmp_path: Path) -> None:
     datasets = cine(6, 2)
-    datasets[2, 1].TriggerTime, datasets[3, 1].InstanceNumber = 1e4, 1
+    datasets[2, 1].TriggerTime, datasets[3, 1].InstanceNumber = 1e4, 900
     with pytest.raises(InputError, match="the two contradict each other"):
         read_image(save(tmp_path, datasets))
 

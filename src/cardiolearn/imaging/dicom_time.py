@@ -21,8 +21,10 @@ def in_order_of_time(folder: str, slices: list[list[Picture]], remarks: list[str
         InputError: two pictures at one place and time, or times and numbers that contradict each other.
     """
     keyed = [_Slice(members) for members in slices]
-    # Some scanners number backwards, but not some slices one way and some the other.
+    # A scanner may number backwards, but not some slices one way and some the other.
     backwards = sum(s.direction for s in keyed) < 0
+    if backwards:
+        remarks.append("InstanceNumber falls while TriggerTime grows: frames are in the order of TriggerTime")
     steps = np.concatenate([np.diff(np.sort(s.times[np.isfinite(s.times)])) for s in keyed])
     usual = float(np.median(steps)) if len(steps) else 0.0
     return [[s.members[i] for i in s.order(folder, backwards, usual, remarks)] for s in keyed]

@@ -2,11 +2,14 @@ r"""The commands: what they pass on, and that a correctable input is one line on
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from cardiolearn import __version__, cli
@@ -126,3 +129,20 @@ def test_version_and_help_come_from_a_fresh_process() -> None:
         assert name in usage.stdout
     wrong = subprocess.run([sys.executable, "-c", code, "rum"], capture_output=True, text=True)
     assert wrong.returncode == 2 and "Traceback" not in wrong.stderr
+
+
+def test_a_choice_is_said_in_one_line_and_letters_that_the_terminal_lacks_as_codes(tmp_path: Path) -> None:
+    r"""A file called omega whose s-form does not know its voxel size, on a terminal that knows western letters only."""
+    scan = tmp_path / "\N{GREEK CAPITAL LETTER OMEGA}.nii"
+    nifti = nib.Nifti1Image(np.zeros((20, 20, 3), np.int16), np.eye(4))
+    nifti.header["pixdim"][1:4] = 1.8
+    scan.write_bytes(nifti.to_bytes()[:80] + np.full(3, 1.8, "<f4").tobytes() + nifti.to_bytes()[92:])
+    out = tmp_path / "\N{GREEK CAPITAL LETTER OMEGA}_labels.nii.gz"
+    code = "import sys; from cardiolearn.cli import main; sys.argv = ['cardiolearn', 'segment', *sys.argv[1:]]; main()"
+    command = [sys.executable, "-c", code, str(scan), "--out", str(out), "--device", "cpu"]
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    ran = subprocess.run(command, capture_output=True, env=environment, encoding="cp1252", check=True)
+    assert out.is_file() and r"\u03a9_labels.nii.gz (1 LV cavity" in ran.stdout
+    assert "Traceback" not in ran.stderr
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith(f"cardiolearn: warning: {tmp_path}") and r"\u03a9.nii: the s-form says voxels" in line

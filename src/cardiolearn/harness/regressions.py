@@ -46,7 +46,7 @@ def regressions(
         if abs(new["mean"] - old["mean"]) > allowed:
             found.append(f"{name}: {new['mean']:.6g}, recorded {old['mean']:.6g} (may differ by {allowed:.2g})")
         elif name in records and name in recorded_records:
-            found += _subjects_moved(records[name], recorded_records[name], old, alike)
+            found += _subjects_moved(records[name], recorded_records[name], old, None if alike else allowed)
     return found
 
 
@@ -151,13 +151,18 @@ def _margin(claim: Claim, recorded: Results) -> float:
     return min(rooms, default=0.0)
 
 
-def _subjects_moved(new: Record, old: Record, row: dict[str, Any], alike: bool) -> list[str]:
-    r"""Subjects with other values than recorded, although the mean is the same: shuffled, or spoilt both ways."""
+def _subjects_moved(new: Record, old: Record, row: dict[str, Any], allowed_mean: float | None) -> list[str]:
+    r"""Subjects with other values than recorded, although the mean is the same: shuffled, or spoilt both ways.
+
+    On the kind of machine that recorded each may move by its noise; elsewhere, where the mean may move by
+    `allowed_mean`, all together by that or by half the spread between subjects.
+    """
     if new.values.shape != old.values.shape or (new.subjects or ()) != (old.subjects or ()):
         return [f"{new.name}: other subjects or seeds than recorded"]
     change = np.abs(new.values - old.values)
-    allowed = _noise(row, "subject") if alike or row.get("recorded") else max(0.5 * (row["sd"] or 0.0), _noise(row))
-    if (change.max() if alike else float(np.sqrt((change**2).mean()))) <= allowed:
+    alike = allowed_mean is None or bool(row.get("recorded"))
+    moved = change.max() if alike else float(np.sqrt((change**2).mean()))
+    if moved <= (_noise(row, "subject") if alike else max(0.5 * (row["sd"] or 0.0), allowed_mean or 0.0)):
         return []
     at = np.unravel_index(int(change.argmax()), change.shape)
     who = new.subjects[at[-1]] if new.subjects else f"number {at[-1]}"

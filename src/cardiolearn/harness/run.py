@@ -31,6 +31,7 @@ from cardiolearn.harness.results import (
 )
 from cardiolearn.home import find_home
 from cardiolearn.imaging.locks import locked
+from cardiolearn.imaging.study import find_studies
 from cardiolearn.imaging.unfinished import sweep
 from cardiolearn.lab.ledger import Claim, load_claims
 from cardiolearn.lab.recorded import PROFILES, Results, longer_runs, read_results, recorded_run, results_path
@@ -69,6 +70,8 @@ def run_lessons(lessons: Sequence[str], options: RunOptions) -> tuple[Results, l
     profile = parameters["profile"]
     if profile not in PROFILES:
         raise InputError(f"profile {profile!r}: expected one of {', '.join(PROFILES)}")
+    if parameters["data_dir"] is not None:
+        find_studies(parameters["data_dir"])  # what is wrong with the folder is wrong for every lesson
     notebooks = discover(home / "notebooks", lessons)
     ledger = load_claims(home / "course" / "claims.toml")
     folder = home / "course" / "results"

@@ -2,22 +2,22 @@ r"""A folder with one DICOM cine as an `Image`, placed by what the headers measu
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from itertools import islice
 from pathlib import Path
 
-from cardiolearn.errors import InputError, InputWarning
+from cardiolearn.errors import InputError
 from cardiolearn.imaging.dicom_file import Picture, is_dicom, read_pictures
 from cardiolearn.imaging.dicom_stack import stacked
+from cardiolearn.imaging.files import warn
 from cardiolearn.imaging.image import Image
 
 _LISTED = 6
 _LOOKED_AT = 2000
 
 
-def read_dicom_folder(folder: Path) -> Image:
-    r"""Read every DICOM file of a folder as one stack: `(T, Z, Y, X)`, a single frame as `(Z, Y, X)`, float32.
+def read_dicom(folder: Path) -> Image:
+    r"""Read a DICOM file, or all in a folder, as one stack: `(T, Z, Y, X)`, a single frame as `(Z, Y, X)`, float32.
 
     A file holds one picture, or many (Enhanced MR). Slices are ordered along the normal (row x column direction) by
     ImagePositionPatient, frames by TriggerTime, or by InstanceNumber where trigger times do not tell frames apart. The
@@ -44,11 +44,13 @@ def read_dicom_folder(folder: Path) -> Image:
     remarks += _different_rescaling(pictures)
     image = _one_stack(folder, pictures, remarks)
     for remark in dict.fromkeys(remarks):
-        warnings.warn(f"{folder}: {remark}", InputWarning, stacklevel=3)
+        warn(folder, remark)
     return image
 
 
 def _dicom_files(folder: Path, remarks: list[str]) -> list[Path]:
+    if folder.is_file():
+        return [folder]
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and not _is_directory(p))
     found = [p for p in files if is_dicom(p)]
     if found:

@@ -8,12 +8,13 @@ import json
 import logging
 import os
 import re
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cardiolearn.errors import InputError
+from cardiolearn.errors import InputError, InputWarning
 from cardiolearn.imaging.unfinished import unfinished
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ def named(path: str | Path) -> Iterator[None]:
         raise InputError(f"{path}: too large for this machine's memory") from error
     except OSError as error:
         raise InputError(f"{path}: {' '.join(str(error.strerror or error).split())}") from error
+
+
+def warn(path: str | Path, text: str) -> None:
+    r"""Say in an `InputWarning` of one line what was odd about `path`, and what was chosen."""
+    warnings.warn(f"{path}: {text}", InputWarning, stacklevel=3)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ from typing import IO, Any, cast
 import numpy as np
 
 from cardiolearn.errors import InputError
-from cardiolearn.imaging.nifti_header import SIZES, NiftiHeader, examine, version_of, warn
+from cardiolearn.imaging.files import warn
+from cardiolearn.imaging.nifti_header import SIZES, NiftiHeader, examine, version_of
 
 _BEST_COMPRESSION = 1032  # zlib's: a smaller file cannot hold more
 _PIECE = 2**24  # bytes at a time
@@ -33,7 +34,7 @@ def read_nifti(path: Path, as_float: bool) -> tuple[np.ndarray, np.ndarray, floa
     """
     if not path.name.endswith((".nii", ".nii.gz")):
         path.stat()  # a missing file is a missing file, whatever its name
-        raise InputError("expected a NIfTI file (.nii, .nii.gz) or a folder with one DICOM series")
+        raise InputError("expected a NIfTI file (.nii, .nii.gz), a DICOM file, or a folder with one DICOM cine")
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)

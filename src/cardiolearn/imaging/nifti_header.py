@@ -8,14 +8,14 @@ contradiction and the choice; where nothing does, the file is refused.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cardiolearn.errors import InputError, InputWarning
+from cardiolearn.errors import InputError
+from cardiolearn.imaging.files import warn
 from cardiolearn.imaging.image import plausible_frame_duration
 from cardiolearn.imaging.nifti_geometry import agreed_affine, check_spacing
 
@@ -82,11 +82,6 @@ def _examined(path: Path, header: Any) -> NiftiHeader:
     duration = plausible_frame_duration(float(header["pixdim"][4]) * time) if frames > 1 else None
     affine = agreed_affine(header, space, shape[:3], lambda text: warn(path, text))
     return NiftiHeader(shape, stored, _offset(path, header), _scaling(path, header), affine, duration)
-
-
-def warn(path: Path, text: str) -> None:
-    r"""Say what was chosen for `path`."""
-    warnings.warn(f"{path}: {text}", InputWarning, stacklevel=2)
 
 
 def _fields(raw: bytes) -> Any:

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from cardiolearn.errors import InputError
-from cardiolearn.imaging.dicom import read_dicom_folder
-from cardiolearn.imaging.files import named, write_atomically
+from cardiolearn.imaging.dicom import read_dicom
+from cardiolearn.imaging.dicom_file import is_dicom
+from cardiolearn.imaging.files import named, warn, write_atomically
 from cardiolearn.imaging.frames import are_frames, check_axes
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.nifti import encode_nifti, read_nifti
-from cardiolearn.imaging.nifti_header import warn
 
 
 def read_image(path: str | Path, as_float: bool = True) -> Image:
-    r"""Read a NIfTI file (`.nii`, `.nii.gz`) or a folder holding one DICOM cine series, as float32.
+    r"""Read a NIfTI file (`.nii`, `.nii.gz`) or a DICOM cine, a folder or one file, as float32.
 
     A single frame comes back as `(Z, Y, X)`. Oblique affines are kept as they are. With `as_float=False` whole numbers
     of a NIfTI file keep their type where torch can compute with it: half the memory of a large cine.
@@ -31,10 +31,14 @@ def read_image(path: str | Path, as_float: bool = True) -> Image:
     """
     path = Path(path)
     with named(path):
-        image = read_dicom_folder(path) if path.is_dir() else _read_pictures(path, as_float)
-        if image.data.is_floating_point() and (bad := int((~torch.isfinite(image.data)).sum())):
+        image = read_dicom(path) if _looks_like_dicom(path) else _read_pictures(path, as_float)
+        if bad := sum(int((~torch.isfinite(part)).sum()) for part in image.data if part.is_floating_point()):
             raise InputError(f"expected finite values, got {bad} NaN or infinite ones")
         return image
+
+
+def _looks_like_dicom(path: Path) -> bool:
+    return path.is_dir() or (path.is_file() and not path.name.endswith((".nii", ".nii.gz")) and is_dicom(path))
 
 
 def _read_pictures(path: Path, as_float: bool) -> Image:

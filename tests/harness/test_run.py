@@ -156,6 +156,22 @@ def test_lost_numbers_and_flipped_verdicts_are_regressions(recorded_kit: Path) -
 
 
 @pytest.mark.slow
+def test_numbers_that_do_not_depend_on_the_seed_or_belong_to_others_are_seen(recorded_kit: Path) -> None:
+    def of_another_seed(recorded: Any) -> None:
+        recorded["provenance"]["seed"] = 5
+
+    assert "toy.ours: the very values of seed 5; does it use the seed?" in _altered(recorded_kit, of_another_seed)
+    table = recorded_kit / "course" / "results" / "classroom.csv"
+    original = table.read_text()
+    table.write_text(original.replace("ours,,s1,", "ours,,S,").replace("s2,", "s1,").replace("ours,,S,", "ours,,s2,"))
+    try:
+        problems = _altered(recorded_kit, lambda recorded: None)
+    finally:
+        table.write_text(original)
+    assert problems and "toy.ours" in problems[0]
+
+
+@pytest.mark.slow
 def test_timing_never_gates(recorded_kit: Path) -> None:
     def slower(recorded: Any) -> None:
         for name in ("toy.ours", "toy.base"):

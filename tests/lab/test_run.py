@@ -117,6 +117,11 @@ def test_what_is_tested_is_what_the_file_will_hold(start: Any, tmp_path: Path, m
     folder = str(tmp_path / "course" / "weights")
     assert said == [{WEIGHTS_MIME: {"name": "toy", "sha256": origin.sha256, "folder": folder}}]
     assert (origin.notebook, origin.profile, origin.metrics) == ("01_toy", "reproduce", {"dice": 0.5})
+    assert (origin.commit, len(origin.phantom), origin.device) == ("unknown", 8, "cpu")
+    run.stages["toy"] = {"commits": ["older", "newer"], "phantom": "c0ffee12", "device": "cuda"}
+    run.ship(network, "toy", {"dice": 0.5})  # its training was finished before, by other code
+    origin = shipped_weights()["toy"]
+    assert (origin.commit, origin.phantom, origin.device) == ("older, newer", "c0ffee12", "cuda")
 
 
 def test_studies_are_the_cohort_or_those_of_the_folder(

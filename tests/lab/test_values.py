@@ -64,7 +64,8 @@ def table(profile: str) -> dict[str, dict[tuple[str, str], float]]:
     values: dict[str, dict[tuple[str, str], float]] = {}
     with results_path(profile).with_suffix(".csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            values.setdefault(row["metric"], {})[row["seed"], row["subject"]] = float(row["value"])
+            known = values.setdefault(row["metric"], {})
+            known[row["seed"], row["subject"] or str(len(known))] = float(row["value"])  # repetitions have no names
     return values
 
 

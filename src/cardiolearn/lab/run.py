@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +45,7 @@ class Run:
     folder: Path
     data: str = "phantom"
     records: dict[str, Record] = field(default_factory=dict)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def studies(self, n: int, *, frames: int = 0, views: Sequence[str] = ("sa",), visit: int = 0) -> list[Study]:
         r"""The studies of `data_dir`; without one, `n` subjects of the phantom's unseen cohort, scanned once and kept.
@@ -72,9 +72,15 @@ class Run:
         schedule: Schedule = "cosine" if long else "constant"
         plan = TrainingPlan(steps, self.seed, learning_rate=2e-3, schedule=schedule, validate_every=200)
         kept = self.folder / f"{name}-{data.n}-{steps}-{self.seed}.safetensors" if long else None
-        score = data.held_out_score
-        with stage(name, kept, self.device.type) if kept else nullcontext():
+
+        def fit() -> History:
+            score = data.held_out_score
             return train(network, data, data.loss, plan, self.device, validate=score, checkpoint=kept, on_step=on_step)
+
+        if kept is None:
+            return fit()
+        with stage(name, kept, self.device.type) as self.stages[name]:
+            return fit()
 
     def trained(self, network: nn.Module, name: str) -> Any:
         r"""What is tested: a copy for inference on this run's device of the shipped weights `name` in `classroom`, else
@@ -88,13 +94,15 @@ class Run:
         return ready(network, self.device)
 
     def ship(self, network: nn.Module, name: str, scores: Mapping[str, float]) -> None:
-        r"""Export trained weights to `course/weights`, with where they come from and what they scored."""
+        r"""Export weights that `train` made under this name to `course/weights`, with where they come from and what
+        they scored."""
         from cardiolearn.learning.weights import Provenance, ship_weights
         from cardiolearn.phantom.cohorts.cache import phantom_version
 
-        origin = Provenance(
-            self.lesson, self.profile, self.seed, commit(), phantom_version(), self.device.type, metrics=dict(scores)
-        )
+        now = {"commits": [commit()], "phantom": phantom_version(), "device": self.device.type}
+        of = now | self.stages.get(name, {})  # the training may have been finished by an earlier run, with other code
+        commits = ", ".join(of["commits"])
+        origin = Provenance(self.lesson, self.profile, self.seed, commits, of["phantom"], of["device"], dict(scores))
         ship_weights(name, network.cpu(), origin)
 
     @property

@@ -20,18 +20,19 @@ from cardiolearn.lab.records import STAGE_MIME, show
 
 
 @contextmanager
-def stage(name: str, kept: Path, device: str) -> Iterator[None]:
+def stage(name: str, kept: Path, device: str) -> Iterator[dict[str, Any]]:
     r"""Do, or go on with, or find finished, the stage whose result is the file `kept`; say so in the notebook's output.
 
-    The note `<kept>.stage.json` gathers `seconds` and the `commits` that had a part in it; `earlier` are the seconds
-    before this run. A result without a note, of an older version, has unknown commits and no seconds.
+    Gives the note, which is filled in when the stage is over. The file `<kept>.stage.json` gathers in it `seconds` and
+    the `commits` that had a part in it; `earlier` are the seconds before this run. A result without a note, of an older
+    version, has unknown commits and no seconds.
     """
     note = kept.with_name(f"{kept.name}.stage.json")
-    before = _read(note, kept)
+    before, told = _read(note, kept), dict[str, Any]()
     began = time.perf_counter()
     finished = kept.is_file()
     try:
-        yield
+        yield told
     finally:
         spent = time.perf_counter() - began
         now = before | {"seconds": round(before["seconds"] + spent, 1)}
@@ -41,8 +42,9 @@ def stage(name: str, kept: Path, device: str) -> Iterator[None]:
                 write_atomically(note, (json.dumps(now) + "\n").encode())
         else:
             now = before
+    told |= now | {"stage": name, "earlier": before["seconds"]}
     text = f"stage {name}: {now['seconds']:.0f} s on {now['device']}, commit {', '.join(now['commits'])}"
-    show(text, {STAGE_MIME: now | {"stage": name, "earlier": before["seconds"]}})
+    show(text, {STAGE_MIME: told})
 
 
 def _read(note: Path, kept: Path) -> dict[str, Any]:

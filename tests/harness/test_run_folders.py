@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kit]:
     for name in ("01_good", "02_more"):
         write_notebook(home / "notebooks" / f"{name}.ipynb", "")
 
-    def stand_in(job: Job) -> Outcome:
+    def stand_in(job: Job, _: Event) -> Outcome:
         if meanwhile:
             meanwhile.pop()()
         digest = hashlib.sha256(Path(job.notebook).read_bytes()).hexdigest()

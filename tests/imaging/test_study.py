@@ -120,9 +120,8 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
 
 
 def test_another_numbering_of_the_right_ventricle_is_named(tmp_path: Path) -> None:
-    scan = image()
-    outlined = scan.with_data(torch.zeros(scan.data.shape, dtype=torch.uint8))
-    outlined.data[0, 0, :3] = torch.tensor([1, 2, 4])
+    scan, outlined = image(), heart(rv=3)
+    outlined.data[outlined.data == 3] = 4
     study = write_study(
         tmp_path / "s", {"sa_ED": scan, "la_4ch_ED": scan}, {"sa_ED": outlined, "la_4ch_ED": outlined}, {}
     )

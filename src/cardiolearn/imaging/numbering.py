@@ -45,6 +45,8 @@ def _shares(labels: Image) -> dict[tuple[int, int], float]:
     for axis in (values.ndim - 1 - a for a in range(3) if a != through):
         low, high = (np.take(values, range(k, values.shape[axis] - 1 + k), axis).astype(np.intp) for k in (0, 1))
         beside += np.bincount((n * low + high).ravel(), minlength=n * n).reshape(n, n)
+        for end in (0, -1):  # what the picture cuts off borders on nothing, as background does
+            beside[:, 0] += np.bincount(np.take(values, end, axis).ravel(), minlength=n)
     beside += beside.T
     np.fill_diagonal(beside, 0)
     edge = beside.sum(axis=1)

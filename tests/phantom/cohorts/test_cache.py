@@ -147,7 +147,7 @@ def test_the_study_that_another_run_wrote_is_kept(tmp_path: Path) -> None:
     keep_study(tmp_path / "s", {"sa_ED": image}, {"sa_ED": labels}, FACTS)
     stamp = (tmp_path / "s" / "sa_ED.nii.gz").stat().st_mtime_ns
     again = keep_study(tmp_path / "s", {"sa_ED": image}, {"sa_ED": labels}, FACTS | {"lv_edv_ml": 120.0})
-    assert again.folder == tmp_path / "s" and again.info == FACTS
+    assert again.folder == tmp_path / "s" and again.info == FACTS | {"outlined": ["lv", "myocardium", "rv"]}
     assert (tmp_path / "s" / "sa_ED.nii.gz").stat().st_mtime_ns == stamp
 
 

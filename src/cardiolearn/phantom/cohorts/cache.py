@@ -151,4 +151,4 @@ def keep_study(
 
 def _told(info: Mapping[str, Any]) -> dict[str, Any]:
     r"""What a subject was made with, and so what its arrays are; measured numbers may differ in their last digit."""
-    return {key: value for key, value in info.items() if not isinstance(value, float)}
+    return {key: value for key, value in info.items() if not isinstance(value, float) and key != "outlined"}

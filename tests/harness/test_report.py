@@ -27,6 +27,12 @@ CLAIM = claim_text(
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 
 
+STAGE = {
+    "stage": "net", "seconds": 3000.0, "earlier": 2400.0, "commits": ["old", "new"], "device": "cpu",
+    "phantom": "c0ffee12", "date": "2026-01-01",
+}  # fmt: skip
+
+
 class Page(HTMLParser):
     r"""The parts of a page a reader or a browser meets, in order."""
 
@@ -70,7 +76,7 @@ def kit(tmp_path: Path) -> Path:
     results = {
         "provenance": {"profile": "classroom", "seed": 0, "date": "2026-01-01", "data": "phantom", "commit": "abc"},
         "notebooks": {
-            "01_toy": {"status": "ok", "seconds": 90.0, "peak_mb": 800.0, "problems": []},
+            "01_toy": {"status": "ok", "seconds": 90.0, "peak_mb": 800.0, "problems": [], "stages": [STAGE]},
             "02_bad": {"status": "failed", "seconds": 1.0, "peak_mb": None, "problems": ["cell [3]: <Error>"]},
         },
         "metrics": {"toy.ours": metric, "toy.count": metric | {"sd": None, "ci95": None, "recorded": True}},
@@ -92,11 +98,17 @@ def test_the_page_is_whole_and_says_the_right_thing_first(kit: Path) -> None:
         'ours "0.02" [0.01, 0.03]',
         "01_toy: ok",
         "toy.count",
-        "commit",
+        "Provenance commit",
     ]
     assert [said.index(words) for words in order] == sorted(said.index(words) for words in order)
     assert "✔ shown" in said and "1.5 minutes, 800 MB" in said and "Problem: cell [3]: <Error>" in said
     assert "1 of 2 lessons" in said
+
+
+def test_stages_say_where_they_come_from(kit: Path) -> None:
+    words = Page(write_report(kit / "runs" / "a", kit / "report.html", kit).read_text()).words
+    expected = "net: 50.0 minutes, 40.0 of them before this run, on cpu, phantom c0ffee12, commit old, new, 2026-01-01"
+    assert words.count("Put together from these stages:") == 1 and expected in words
 
 
 def test_nothing_is_loaded_from_elsewhere(kit: Path) -> None:

@@ -82,6 +82,8 @@ means the numbers are from a longer run.</p>
 <h2 id="{{ lesson.name }}">{{ lesson.title }}</h2>
 <p class="soft">{{ lesson.line }}</p>
 {% for problem in lesson.problems %}<p class="problem">Problem: {{ problem }}</p>{% endfor %}
+{% if lesson.stages %}<p class="soft">Put together from these stages:</p>
+<ul>{% for stage in lesson.stages %}<li class="soft">{{ stage }}</li>{% endfor %}</ul>{% endif %}
 {% for figure in lesson.figures %}<figure>
 <img src="data:image/png;base64,{{ figure.png }}" alt="{{ figure.alt }}">
 <figcaption>{{ figure.alt }}</figcaption>

@@ -133,9 +133,19 @@ def _lesson(name: str, row: dict[str, Any], executed: Path) -> dict[str, Any]:
         "name": name,
         "title": _title(notebook) or name,
         "line": f"{name}: {row['status']}, {row['seconds'] / 60:.1f} minutes{peak}.",
+        "stages": [_stage_line(stage) for stage in row.get("stages", ())],
         "problems": row["problems"],
         "figures": list(figures(notebook)) if notebook else [],
     }
+
+
+def _stage_line(stage: dict[str, Any]) -> str:
+    r"""Where a stage's result comes from; much of it may have been done before this run."""
+    earlier = f", {stage['earlier'] / 60:.1f} of them before this run" if stage["earlier"] else ""
+    return (
+        f"{stage['stage']}: {stage['seconds'] / 60:.1f} minutes{earlier}, on {stage['device']}, phantom "
+        f"{stage['phantom']}, commit {', '.join(stage['commits'])}, {stage['date']}"
+    )
 
 
 def _title(notebook: NotebookNode | None) -> str:

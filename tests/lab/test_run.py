@@ -2,6 +2,7 @@ r"""What a lesson's experiments go through: tables kept or read, networks traine
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,13 @@ def test_studies_are_the_cohort_or_those_of_the_folder(
         replace(run, data_dir=tmp_path / "nothing").studies(3)
     with pytest.raises(FrozenInstanceError):  # a lesson stays what it was started as
         run.seed = 1
+
+
+def test_a_copy_of_the_run_records_nothing(start: Any) -> None:
+    r"""Its parameters are not those that the harness compared with what was asked."""
+    run = start("classroom")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run.seed = 5
+    with pytest.raises(InputError, match=r"record toy\.x: expected the run that lab\.start gave, got a copy of it"):
+        dataclasses.replace(run, seed=5).record("toy.x", 1.0)
+    assert run.records == {}

@@ -147,7 +147,8 @@ def _judge(
     elif _comparable(results, recorded):
         problems.changed = regressions(results, recorded, ledger, records, values) + flipped(results, recorded, ledger)
     else:
-        print("compared with a recorded run of another seed: numbers are there, new, and within what is expected")
+        seed = recorded["provenance"]["seed"]
+        print(f"compared with the recorded run of seed {seed}: numbers must be there, new, and within what is expected")
         problems.changed = under_another_seed(results, recorded, records, values)
     return problems
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
+from cardiolearn.errors import InputError
 from cardiolearn.home import commit, results_dir, weights_dir
 from cardiolearn.lab.claims import claims_of_lesson
 from cardiolearn.lab.recorded import computed_table, recorded_table
@@ -46,6 +47,7 @@ class Run:
     data: str = "phantom"
     records: dict[str, Record] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    started: bool = field(default=False, init=False)  # by `lab.start`; a copy with other parameters is not
 
     def studies(self, n: int, *, frames: int = 0, views: Sequence[str] = ("sa",), visit: int = 0) -> list[Study]:
         r"""The studies of `data_dir`; without one, `n` subjects of the phantom's unseen cohort, scanned once and kept.
@@ -132,6 +134,8 @@ class Run:
         `values`: a number, (subjects,), or (seeds, subjects) with `seeds=`. `subjects` name them, so that claims can
         pair them. `recorded=True` marks numbers read from a table of a longer run.
         """
+        if not self.started:
+            raise InputError(f"record {name}: expected the run that lab.start gave, got a copy of it")
         data = "phantom" if recorded else self.data  # the kit's own recorded runs
         record = make_record(name, values, unit=unit, subjects=subjects, seeds=seeds, data=data, recorded=recorded)
         self.records[name] = record

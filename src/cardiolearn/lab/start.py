@@ -36,6 +36,7 @@ def start(
     data = "phantom" if folder is None else _kind_of_data(folder)
     kept = cache_folder() / lesson
     run = Run(lesson, profile, seed, pick_device(device), folder, str(weights), kept, data)
+    object.__setattr__(run, "started", True)
     use_style()
     facts = {"lesson": lesson, "profile": profile, "seed": seed, "device": device, "data": run.data}
     facts |= {"folder": str(Path.cwd()), "data_dir": folder and str(folder), "weights": chosen}

@@ -58,12 +58,18 @@ def results_dir() -> Path:
 
 @lru_cache(maxsize=1)
 def commit() -> str:
-    r"""The commit of the kit's folder, with "-dirty" where files differ from it; "unknown" where there is no git."""
-    command = ["git", "-C", str(find_home()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    r"""The commit of the kit's folder, with "-dirty" where library or lessons differ from it; "unknown" without git."""
+    git = ["git", "-C", str(find_home())]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        known = subprocess.run(
+            [*git, "describe", "--always", "--abbrev=12", "--exclude=*"], capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--", "src", "notebooks"], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return known.stdout.strip() + ("-dirty" if changed.stdout.strip() else "")
 
 
 @lru_cache(maxsize=1)

@@ -21,6 +21,7 @@ from cardiolearn.measures.statistics import (
     correlation,
     mcnemar_exact,
     mcnemar_interval,
+    mean_interval,
     paired_bootstrap_interval,
     t_interval,
 )
@@ -49,6 +50,13 @@ def test_bootstrap_of_two_values_by_hand() -> None:
 def test_bootstrap_is_reproducible_and_seeded() -> None:
     assert bootstrap_interval(VALUES, seed=3) == bootstrap_interval(VALUES, seed=3)
     assert bootstrap_interval(VALUES, seed=3) != bootstrap_interval(VALUES, seed=4)
+
+
+def test_few_subjects_have_an_interval_of_t_and_many_one_of_the_bootstrap() -> None:
+    values = np.random.default_rng(0).normal(size=20) ** 2
+    expected = stats.t.interval(0.95, 18, values[:19].mean(), stats.sem(values[:19]))
+    assert mean_interval(values[:19]) == pytest.approx(expected)
+    assert mean_interval(values) == bootstrap_interval(values)
 
 
 def test_the_paired_bootstrap_sees_what_the_unpaired_hides() -> None:

@@ -38,6 +38,9 @@ HIDDEN = {
     "button.click()\nclear_output()",
     "of a cell in a cell": "get_ipython().run_cell('fail(\"of a cell in a cell\")')\nclear_output()",
     "in a thread": "t = threading.Thread(target=fail, args=('in a thread',))\nt.start()\nt.join()\nclear_output()",
+    "behind another hook": "kept, threading.excepthook = threading.excepthook, print\n"
+    "t = threading.Thread(target=fail, args=('behind another hook',))\nt.start()\nt.join()\n"
+    "threading.excepthook = kept\nclear_output()",
     "in a bare thread": "_thread.start_new_thread(fail, ('in a bare thread',))\ntime.sleep(0.1)\nclear_output()",
     "when thrown away": "class Left:\n    def __del__(self): fail('when thrown away')\nLeft()\nclear_output()",
     "in the loop": "asyncio.get_event_loop().call_soon(fail, 'in the loop')",

@@ -77,7 +77,8 @@ class Witness:
         self.failed: list[Future[Any]] = []
         self.asked: WeakSet[Future[Any]] = WeakSet()  # how they ended
         self._watch(sys, "unraisablehook", lambda seen: self._error(seen.exc_type, seen.exc_value))
-        self._watch(threading, "excepthook", self._in_a_thread)
+        self._watch(threading, "excepthook", lambda seen: None)  # only to see whether it is replaced
+        self._hear_threads()
         self._watch(traceback.TracebackException, "format", lambda seen, **_: self._formatted(seen))
         self._watch(BaseEventLoop, "call_exception_handler", lambda loop, context: self._in_a_loop(context))
         self._watch(shell, "showtraceback", lambda shown=None, *_, **__: self._error(*(shown or sys.exc_info())[:2]))
@@ -145,9 +146,22 @@ class Witness:
         name = str(getattr(seen, "exc_type_str", None) or getattr(seen.exc_type, "__name__", "error"))
         self.say("error", f"{name.rpartition('.')[2]}: {seen}")
 
-    def _in_a_thread(self, seen: threading.ExceptHookArgs) -> None:
-        if seen.exc_type is not SystemExit:  # ends a thread in silence, as Python means it
-            self._error(seen.exc_type, seen.exc_value)
+    def _hear_threads(self) -> None:
+        r"""Have each thread tell its error before it calls `excepthook`, which a cell may replace and put back."""
+        make = threading._make_invoke_excepthook  # type: ignore[attr-defined]
+
+        def made() -> Callable[[threading.Thread], Any]:
+            invoke = make()
+
+            def told(thread: threading.Thread) -> Any:
+                kind, value = sys.exc_info()[:2]
+                if kind is not SystemExit:  # ends a thread in silence, as Python means it
+                    self._error(kind, value)
+                return invoke(thread)
+
+            return told
+
+        threading._make_invoke_excepthook = made  # type: ignore[attr-defined]
 
     def _in_a_loop(self, context: dict[str, Any]) -> None:
         if (error := context.get("exception")) is not None:

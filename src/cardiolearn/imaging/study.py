@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from cardiolearn.errors import InputError
+from cardiolearn.imaging.dicom_file import is_dicom
 from cardiolearn.imaging.files import named, to_toml
 from cardiolearn.imaging.image import Image, resample
 from cardiolearn.imaging.numbering import check_numbering
@@ -235,8 +236,4 @@ def _grid(image: Image) -> str:
 
 def _holds_dicom(folder: Path) -> bool:
     # A look at a few files: the folder may be a whole archive.
-    for path in islice((f for f in folder.rglob("*") if f.is_file()), 20):
-        with path.open("rb") as file:
-            if file.read(132)[128:] == b"DICM":
-                return True
-    return False
+    return any(is_dicom(path) for path in islice((f for f in folder.rglob("*") if f.is_file()), 20))

@@ -10,7 +10,7 @@ import torch
 from hearts import PEOPLE, everyone, heart_of
 
 from cardiolearn.imaging.structures import LEFT_ATRIUM, LV_CAVITY, MYOCARDIUM, RIGHT_ATRIUM, RV_CAVITY
-from cardiolearn.phantom.body.anatomy import Anatomy, HeartMap, tube
+from cardiolearn.phantom.body.anatomy import Anatomy, HeartMap
 from cardiolearn.phantom.body.disease import Cohort, Group
 from cardiolearn.phantom.body.heart import Heart, Material
 from cardiolearn.phantom.body.landmarks import landmarks
@@ -157,25 +157,16 @@ def test_atria_and_vessels_are_there(a: float) -> None:
 def test_the_right_heart_ends_at_the_pulmonary_valve() -> None:
     _, _, m, here = look("NOR", "train", 0.0)
     heart = make_anatomy("NOR", "train").heart
-    assert m.depth[here.label == RV_CAVITY].min() > -heart.outflow_length
-
-
-def test_tube_is_a_signed_distance() -> None:
-    path = [(0.0, 0.0, 0.0), (10.0, 0.0, 0.0), (10.0, 20.0, 0.0)]
-    points = torch.tensor([[5.0, 0.0, 0.0], [5.0, 0.0, 4.0], [10.0, 10.0, 7.0], [-3.0, 0.0, 0.0]])
-    distance = tube(points, path, [2.0, 2.0, 2.0])
-    torch.testing.assert_close(distance, torch.tensor([-2.0, 2.0, 5.0, 1.0]))
-    cone = tube(torch.tensor([[10.0, 5.0, 0.0]]), [(0.0, 0.0, 0.0), (20.0, 0.0, 0.0)], [2.0, 4.0])
-    torch.testing.assert_close(cone, torch.tensor([2.0]))
+    assert m.depth[here.label == RV_CAVITY].min() > -heart.right.outflow_length
 
 
 @pytest.mark.parametrize("group", ["NOR", "DCM", "HCM"])
 def test_the_tricuspid_valve_is_open_in_diastole(group: Group) -> None:
     anatomy = make_anatomy(group, "train")
-    heart, (centre, _) = anatomy.heart, anatomy._ra
+    heart, (centre, _) = anatomy.heart, anatomy.above.right_atrium(0.0)
     theta, depth = torch.tensor([math.radians(212.0)]), torch.tensor([8.0])
     epi = heart.radii_now(depth, theta, 0.0)[1]
-    middle = heart.to_space(0.5 * (epi + heart.rv_outer(depth, theta, epi, 0.0)), theta, depth, 0.0)
+    middle = heart.to_space(epi + 0.5 * heart.right.beyond(depth, theta, 0.0), theta, depth, 0.0)
     way = torch.linspace(0.0, 1.0, 60)[:, None]
     here = anatomy.at((1 - way) * middle + way * torch.tensor(centre), 0.0)
     assert set(here.tissue.tolist()) <= {Tissue.RV_BLOOD, Tissue.TRABECULA, Tissue.RA_BLOOD}

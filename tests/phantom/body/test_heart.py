@@ -17,7 +17,7 @@ from cardiolearn.phantom.body.anatomy import Anatomy
 from cardiolearn.phantom.body.disease import Cohort, Group
 from cardiolearn.phantom.body.heart import Heart, Material
 from cardiolearn.phantom.body.landmarks import Surface, landmarks, ventricle_mesh
-from cardiolearn.phantom.body.subject import sample_cohort, sample_subject
+from cardiolearn.phantom.body.subject import SHAPE_MODES, sample_cohort, sample_subject
 
 activations = st.floats(0.0, 1.0)
 
@@ -97,7 +97,7 @@ def test_muscle_thickens_and_the_base_descends(group: Group, cohort: Cohort) -> 
 def test_the_apex_turns_against_the_base_by_the_subjects_twist(group: Group, cohort: Cohort) -> None:
     r"""Counterclockwise as seen from the apex, where the heart frame's `z` points to the viewer: healthy and sick."""
     subject = dataclasses.replace(
-        sample_subject(0, cohort=cohort, group=group), shape=(0.0,) * 24, unseen_shape=(0.0,) * 8
+        sample_subject(0, cohort=cohort, group=group), shape=(0.0,) * SHAPE_MODES, unseen_shape=(0.0,) * 8
     )
     heart = Heart(subject)  # round and straight: what turns is the twist alone
     theta = torch.linspace(0.0, 2 * math.pi, 9, dtype=torch.float64)[:-1]
@@ -114,7 +114,10 @@ def test_the_apex_turns_against_the_base_by_the_subjects_twist(group: Group, coh
 
 def test_the_septum_of_a_hypertrophic_heart_is_thicker_by_its_asymmetry() -> None:
     subject = dataclasses.replace(
-        sample_subject(0, cohort="train", group="HCM"), shape=(0.0,) * 24, septal_asymmetry=0.7
+        sample_subject(0, cohort="train", group="HCM"),
+        shape=(0.0,) * SHAPE_MODES,
+        septal_asymmetry=0.7,
+        apical_thickening=0.0,
     )
     heart = Heart(subject)
     theta = torch.tensor([math.pi, 0.0, 0.5 * math.pi])  # septum, lateral and anterior wall
@@ -169,3 +172,22 @@ def test_counted_right_heart_agrees_with_the_analytic_volume(cohort: Cohort) -> 
     heart = heart_of("NOR", cohort)
     for a, volume in ((0.0, heart.subject.rv_edv), (1.0, heart.subject.rv_esv)):
         assert voxel_volumes(heart, "rv_endocardium", a, 1.5)[3].item() == pytest.approx(volume, rel=0.02)
+
+
+def test_an_apical_heart_is_thickest_near_its_apex() -> None:
+    plain, apical = (
+        Heart(
+            dataclasses.replace(
+                sample_subject(0, cohort="train", group="HCM"),
+                shape=(0.0,) * SHAPE_MODES, septal_asymmetry=0.0, apical_thickening=more,
+            )
+        )
+        for more in (0.0, 1.0)
+    )  # fmt: skip
+    walls = []
+    for heart in (plain, apical):
+        depth = heart.length * torch.tensor([0.2, 0.75])
+        walls.append(heart.epi_radius(depth, depth * 0) - heart.endo_radius(depth, depth * 0))
+    assert walls[0][1] < 1.2 * walls[0][0]
+    assert walls[1][1] > 1.5 * walls[1][0]
+    assert apical.wall_volume() == pytest.approx(plain.wall_volume(), rel=1e-3)  # the subject's mass all the same

@@ -72,8 +72,8 @@ def test_right_mesh_lies_between_septum_and_free_wall() -> None:
     for a in (0.0, 1.0):
         vertices, _ = ventricle_mesh(heart, "rv_endocardium", a, 40, 64)
         m = heart.to_material(vertices[: 40 * 64].double(), a)
-        septum = heart.base_radius(m.depth, m.epi_now)
-        free = heart.rv_outer(m.depth, m.theta, septum, a)
+        septum = heart.right.septal_radius(m.depth, m.epi_now)
+        free = septum + heart.right.beyond(m.depth, m.theta, a)
         off = torch.minimum((m.rho_now - septum).abs(), (m.rho_now - free).abs()).reshape(40, 64)
         assert off[:, 1:32].max() < 0.05  # free wall
         assert (m.rho_now - septum).reshape(40, 64)[:, 33:].abs().max() < 0.05

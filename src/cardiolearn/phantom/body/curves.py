@@ -1,4 +1,4 @@
-r"""Two curves the phantom is made of: a smooth step in space, and contraction over the heart beat."""
+r"""Curves the phantom is made of: smooth steps and unions in space, and contraction over the heart beat."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ def smoothstep(x: torch.Tensor) -> torch.Tensor:
     r"""Cubic step from 0 at `x <= 0` to 1 at `x >= 1`."""
     x = x.clamp(0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)
+
+
+def smooth_minimum(a: torch.Tensor, b: torch.Tensor, width: float) -> torch.Tensor:
+    r"""The smaller of two, rounded where they are within `width` of each other: it fills the groove between surfaces.
+
+    Source: the polynomial smooth minimum of Quilez (2013).
+    """
+    h = (0.5 + 0.5 * (b - a) / width).clamp(0.0, 1.0)
+    return b + (a - b) * h - width * h * (1.0 - h)
 
 
 def activation(phase: float, systole: float = 0.36) -> float:

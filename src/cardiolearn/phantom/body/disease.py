@@ -47,8 +47,8 @@ _DISEASES: dict[Group, Disease] = {
         twist=(6.0, 2.5), heart_rate=(73.0, 11.0), pressure_shift=-4.0,
     ),
     "HCM": Disease(
-        edv_shift=-0.04, edv_sd=0.08, mass_shift=0.4, mass_sd=0.2,
-        ef_shift=0.04, ef_sd=0.055, rv_ef_shift=0.03,
+        edv_shift=-0.06, edv_sd=0.13, mass_shift=0.48, mass_sd=0.24,
+        ef_shift=0.05, ef_sd=0.065, rv_ef_shift=0.03,
         length_over_diameter=1.84, shortening_per_ef=0.21,
         twist=(13.0, 3.5), heart_rate=(64.0, 9.0), pressure_shift=3.0,
     ),

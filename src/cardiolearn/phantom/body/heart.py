@@ -22,12 +22,13 @@ cylindrical instead of prolate layers, so the inverse needs no iteration).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
 from cardiolearn.imaging.structures import MYOCARDIAL_DENSITY
 from cardiolearn.phantom.body.curves import smoothstep
+from cardiolearn.phantom.body.right_ventricle import RightVentricle
 from cardiolearn.phantom.body.subject import Subject
 
 _DEGREE = math.pi / 180.0
@@ -44,12 +45,16 @@ class Material:
     endo_now: torch.Tensor
     epi_now: torch.Tensor
 
+    def only(self, where: torch.Tensor | tuple[torch.Tensor, ...]) -> Material:
+        r"""Some of the points: those at indices or where a mask is true."""
+        return Material(*(getattr(self, f.name)[where] for f in fields(self)))
+
 
 class Heart:
     r"""Both ventricles of one subject, from its volumes, mass and shape modes.
 
     Args:
-        subject: volumes in mL, mass in g, length in mm; `shape` holds 24 standard-normal mode weights and
+        subject: volumes in mL, mass in g, length in mm; `shape` holds 26 standard-normal mode weights and
             `unseen_shape` 8 more that are zero in every training subject.
     """
 
@@ -59,7 +64,7 @@ class Heart:
         self.length = subject.lv_length
         self.shortening = subject.longitudinal_shortening
         self._set_left(c, subject.unseen_shape)
-        self._set_right(c)
+        self.right = RightVentricle(c, self.length)
         self._set_modes(c, subject.unseen_shape)
         self._solve_left(subject)
         self._solve_right(subject)
@@ -72,17 +77,6 @@ class Heart:
         self._ovals = ((2, 0.035 * c[2], 1.5 * c[3]), (3, 0.018 * c[4], 1.5 * c[5]), fourth)
         self._wall_modes = ((1, 0.05 * c[6], 1.5 * c[7]), (2, 0.04 * c[8], 0.0), third)
         self._apex_wall = min(max(0.60 + 0.10 * c[9], 0.35), 0.9)
-
-    def _set_right(self, c: tuple[float, ...]) -> None:
-        self._insertion = ((118.0 + 6.0 * c[10]) * _DEGREE, (246.0 + 7.0 * c[11]) * _DEGREE)
-        self._rv_reach = min(max(0.88 + 0.05 * c[12], 0.72), 0.99)  # of the LV length
-        self._rv_taper = 1.7 * math.exp(0.15 * c[13])
-        self._rv_skew = math.exp(0.16 * c[14] + 0.24)  # where along the septum the RV is deepest
-        self._rv_blunt = 0.55 * math.exp(0.12 * c[15])
-        self._rv_corner = max(0.0, 0.38 + 0.22 * c[17])  # the acute margin, where free wall and diaphragm side meet
-        self.outflow_length = 25.0 + 3.5 * c[16]  # above the mitral plane, mm
-        self._outflow_depth = 22.0 + 2.0 * c[16]
-        self.rv_wall = 3.2 + 0.4 * c[18]
 
     def _set_modes(self, c: tuple[float, ...], unseen: tuple[float, ...]) -> None:
         self._bend = (3.0 * c[19], 3.0 * c[20])
@@ -105,26 +99,30 @@ class Heart:
 
     def endo_radius(self, depth: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
         r"""LV cavity radius in mm at end-diastole, at depths (mm) and angles (rad) of any one shape."""
-        s = depth / self.length
-        radius = self._radius * self._profile(s, self._waist) * self._ring(theta, self._ovals)
-        if self._bulge[0]:
-            apical, side = smoothstep((s - 0.4) / 0.3), torch.cos(theta - self._bulge[1]).clamp_min(0)
-            radius = radius * (1 + self._bulge[0] * apical * side)
-        return radius
+        return self._radii(depth, theta)[0]
 
     def epi_radius(self, depth: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
         r"""Outer radius of the LV wall in mm at end-diastole; never thinner than a quarter of the mean wall."""
+        return self._radii(depth, theta)[1]
+
+    def _radii(self, depth: torch.Tensor, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        s, ovals = depth / self.length, self._ring(theta, self._ovals)
+        endo = self._radius * self._profile(s, self._waist) * ovals
+        if self._bulge[0]:
+            apical, side = smoothstep((s - 0.4) / 0.3), torch.cos(theta - self._bulge[1]).clamp_min(0)
+            endo = endo * (1 + self._bulge[0] * apical * side)
         septum = torch.cos(0.5 * (theta - math.pi)) ** 4
         wall = self.wall * self._ring(theta, self._wall_modes) * (1.0 + self.subject.septal_asymmetry * septum)
-        outer = self._radius * self._ring(theta, self._ovals) + wall
-        epi = outer * self._profile(depth / self.height, 0.5 * self._waist)
+        if self.subject.apical_thickening:
+            wall = wall * (1.0 + self.subject.apical_thickening * smoothstep((s - 0.3) / 0.4))
+        epi = (self._radius * ovals + wall) * self._profile(depth / self.height, 0.5 * self._waist)
         inside = (depth < self.height).to(depth.dtype)
-        return torch.maximum(epi, (self.endo_radius(depth, theta) + 0.25 * self.wall) * inside)
+        return endo, torch.maximum(epi, (endo + 0.25 * self.wall) * inside)
 
     @property
     def height(self) -> float:
         r"""Depth of the epicardial apex in mm: cavity length plus apical wall."""
-        return self.length + self._apex_wall * self.wall
+        return self.length + self._apex_wall * (1.0 + self.subject.apical_thickening) * self.wall
 
     # ------------------------------------------------------------------ solving for the subject's volumes
     def _solve_left(self, subject: Subject) -> None:
@@ -151,15 +149,15 @@ class Heart:
         self._emptying_gradient = gradient
 
     def _solve_right(self, subject: Subject) -> None:
-        self._depth, self._rv_systole = 1.0, 1.0
+        right = self.right
         low, high = 1.0, 120.0
         for _ in range(26):
-            self._depth = 0.5 * (low + high)
-            low, high = (self._depth, high) if self.rv_volume(0.0) < subject.rv_edv else (low, self._depth)
+            right.depth = 0.5 * (low + high)
+            low, high = (right.depth, high) if self.rv_volume(0.0) < subject.rv_edv else (low, right.depth)
         low, high = 0.05, 1.6
         for _ in range(22):
-            self._rv_systole = 0.5 * (low + high)
-            low, high = (self._rv_systole, high) if self.rv_volume(1.0) < subject.rv_esv else (low, self._rv_systole)
+            right.systole = 0.5 * (low + high)
+            low, high = (right.systole, high) if self.rv_volume(1.0) < subject.rv_esv else (low, right.systole)
 
     def _grid(self, top: float, bottom: float, n: int = 96) -> tuple[torch.Tensor, torch.Tensor, float]:
         step = (bottom - top) / n
@@ -169,8 +167,8 @@ class Heart:
 
     def _wall_volume(self) -> float:
         depth, theta, cell = self._grid(0.0, self.height)
-        ring = self.epi_radius(depth, theta) ** 2 - self.endo_radius(depth, theta) ** 2
-        return 0.5 * ring.sum().item() * cell
+        endo, epi = self._radii(depth, theta)
+        return 0.5 * (epi**2 - endo**2).sum().item() * cell
 
     # ------------------------------------------------------------------ motion
     def stretch(self, a: float) -> float:
@@ -187,41 +185,15 @@ class Heart:
 
     def radii_now(self, depth: torch.Tensor, theta: torch.Tensor, a: float) -> tuple[torch.Tensor, torch.Tensor]:
         r"""Endo- and epicardial radius in mm at activation `a`, at material depth and angle."""
-        endo = self.endo_radius(depth, theta) ** 2
-        endo_now = endo * self.cavity_factor(depth, a)
-        wall = (self.epi_radius(depth, theta) ** 2 - endo).clamp_min(0.0)
-        return endo_now.sqrt(), (endo_now + wall / self.stretch(a)).sqrt()
+        return self._then_and_now(depth, theta, a)[1:]
 
-    def rv_outer(self, depth: torch.Tensor, theta: torch.Tensor, epi_now: torch.Tensor, a: float) -> torch.Tensor:
-        r"""Radius in mm of the RV cavity's free-wall side at activation `a`; equal to `epi_now` where there is no RV.
-
-        Between the two insertion lines the cavity hangs on the septum; above the mitral plane it narrows and turns
-        anteriorly into the outflow tract, which ends at the pulmonary valve.
-        """
-        above = smoothstep(-depth / 16.0)
-        anterior = self._insertion[0] + above * (72.0 * _DEGREE - self._insertion[0])
-        inferior = self._insertion[1] + above * (150.0 * _DEGREE - self._insertion[1])
-        reach = (depth / (self._rv_reach * self.length)).clamp(0.0, 1.0)
-        narrow = 0.20 * reach**2 * (inferior - anterior)  # the crescent narrows to the apex
-        u = ((theta % (2.0 * math.pi)) - anterior - narrow) / (inferior - anterior - 2.0 * narrow)
-        shape = torch.sin(math.pi * u.clamp(0.0, 1.0) ** self._rv_skew).clamp_min(0.0) ** self._rv_blunt
-        shape = shape * (1.0 + self._rv_corner * torch.exp(-(((u - 0.68) / 0.17) ** 2)))
-        taper = (1.0 - reach**self._rv_taper).clamp_min(0.0) ** 0.85
-        top = (1.0 - (-depth / self.outflow_length).clamp(0.0, 1.0) ** 6).clamp_min(0.0).sqrt()
-        reach_now = self._depth * (1.0 - a * (1.0 - self._rv_systole))
-        out_now = self._outflow_depth * (1.0 - 0.32 * a)
-        deep = (reach_now * (1.0 - above) + out_now * above) * taper * top
-        return epi_now + deep * shape
-
-    def septal_angle(self, theta: torch.Tensor) -> torch.Tensor:
-        r"""How far (rad) an angle lies within the sector that can hold RV, with a margin; negative laterally."""
-        first, last = min(72.0 * _DEGREE, self._insertion[0]), max(150.0 * _DEGREE, self._insertion[1])
-        turned = theta % (2.0 * math.pi)
-        return torch.minimum(turned - first, last - turned) + 0.35
-
-    def base_radius(self, depth: torch.Tensor, epi_now: torch.Tensor) -> torch.Tensor:
-        r"""Inner radius of the RV (mm): the septum below the mitral plane, drawn in beside the aortic root above it."""
-        return epi_now * (1.0 - 0.3 * smoothstep(-depth / 30.0))
+    def _then_and_now(
+        self, depth: torch.Tensor, theta: torch.Tensor, a: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        # Endocardial radius at end-diastole, endo- and epicardial radius now.
+        endo, epi = self._radii(depth, theta)
+        cavity, wall = endo**2 * self.cavity_factor(depth, a), (epi**2 - endo**2).clamp_min(0.0)
+        return endo, cavity.sqrt(), (cavity + wall / self.stretch(a)).sqrt()
 
     def mitral_radius(self, a: float) -> float:
         r"""Mean radius of the LV cavity at the mitral plane in mm at activation `a`."""
@@ -241,9 +213,9 @@ class Heart:
 
     def rv_volume(self, a: float) -> float:
         r"""RV cavity volume in mL up to the pulmonary valve at activation `a`."""
-        depth, theta, cell = self._grid(-self.outflow_length, self.length)
-        epi = self.base_radius(depth, self.radii_now(depth.clamp_min(0.0), theta, a)[1])
-        ring = self.rv_outer(depth, theta, epi, a) ** 2 - epi**2
+        depth, theta, cell = self._grid(-self.right.outflow_length, self.length)
+        inner = self.right.septal_radius(depth, self.radii_now(depth.clamp_min(0.0), theta, a)[1])
+        ring = (inner + self.right.beyond(depth, theta, a)) ** 2 - inner**2
         stretch = torch.where(depth > 0, self.stretch(a), 1.0)
         return 0.5 * (ring * stretch).sum().item() * cell * 1e-3
 
@@ -276,9 +248,8 @@ class Heart:
         x, y = x - dx, y - dy
         theta = torch.atan2(y, x) - self._twist(depth, a)
         below = depth.clamp_min(0.0)
-        endo_now, epi_now = self.radii_now(below, theta, a)
+        endo, endo_now, epi_now = self._then_and_now(below, theta, a)
         rho_now = (x * x + y * y).sqrt()
-        endo = self.endo_radius(below, theta)
         rho = (endo**2 + stretch * (rho_now**2 - endo_now**2)).clamp_min(0.0).sqrt()
         rho = torch.where(rho_now < endo_now, rho_now * endo / endo_now.clamp_min(1e-3), rho)
         return Material(rho, theta, depth, rho_now, endo_now, epi_now)
@@ -287,7 +258,7 @@ class Heart:
         r"""Where material points are at activation `a`: `(..., 3)` mm (heart frame); inverse of `to_material`."""
         stretch = self.stretch(a)
         below = depth.clamp_min(0.0)
-        endo, (endo_now, _) = self.endo_radius(below, theta), self.radii_now(below, theta, a)
+        endo, endo_now, _ = self._then_and_now(below, theta, a)
         wall = (endo_now**2 + (rho**2 - endo**2) / stretch).clamp_min(0.0).sqrt()
         radius = torch.where(rho < endo, rho * endo_now / endo.clamp_min(1e-3), wall)
         angle = theta + self._twist(depth, a)

@@ -116,7 +116,7 @@ def _right_rings(heart: Heart, a: float, n_depth: int, n_around: int) -> torch.T
     # A ring runs along the free wall from the anterior to the inferior insertion and back along the septum.
     arc = torch.linspace(0.0, math.pi, n_depth)
     share = _MARGIN + (1.0 - 2.0 * _MARGIN) * (0.5 - 0.5 * torch.cos(arc))
-    top, bottom = -heart.outflow_length, _rv_bottom(heart)
+    top, bottom = -heart.right.outflow_length, _rv_bottom(heart)
     depth = top + (bottom - top) * share
     first, last = (angle[:, None] for angle in _rv_span(heart, depth))
     half = n_around // 2
@@ -130,9 +130,9 @@ def _rv_point(heart: Heart, theta: torch.Tensor, depth: torch.Tensor, a: float, 
     # The heart gives the RV's walls as radii of the moment; the chart wants the radius at end-diastole.
     below = depth.clamp_min(0.0)
     endo, (endo_now, epi_now) = heart.endo_radius(below, theta), heart.radii_now(below, theta, a)
-    now = heart.base_radius(depth, epi_now)
+    now = heart.right.septal_radius(depth, epi_now)
     if outer:
-        now = heart.rv_outer(depth, theta, now, a)
+        now = now + heart.right.beyond(depth, theta, a)
     wall = (endo**2 + heart.stretch(a) * (now**2 - endo_now**2)).clamp_min(0.0).sqrt()
     rho = torch.where(now < endo_now, now * endo / endo_now.clamp_min(1e-3), wall)
     return heart.to_space(rho, theta, depth, a)
@@ -140,7 +140,7 @@ def _rv_point(heart: Heart, theta: torch.Tensor, depth: torch.Tensor, a: float, 
 
 def _rv_depth(heart: Heart, depth: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
     # How deep (mm) the RV cavity is from septum to free wall at end-diastole; 0 where there is none.
-    return heart.rv_outer(depth, theta, torch.zeros_like(depth), 0.0)
+    return heart.right.beyond(depth, theta, 0.0)
 
 
 def _rv_bottom(heart: Heart) -> float:

@@ -15,7 +15,7 @@ from cardiolearn.errors import InputError
 from cardiolearn.phantom.body.disease import GROUPS, Cohort, Disease, Group, disease_of
 from cardiolearn.phantom.body.reference import SEXES, Sex, reference
 
-SHAPE_MODES = 24
+SHAPE_MODES = 26
 UNSEEN_SHAPE_MODES = 8
 
 
@@ -45,7 +45,8 @@ class Subject:
     longitudinal_shortening: float  # fraction of lv_length
     twist: float  # degrees, end-systolic rotation of the apex relative to the base
     septal_asymmetry: float  # septal over lateral end-diastolic wall thickness, minus one
-    shape: tuple[float, ...]  # 24 coefficients, in standard deviations of the training prior
+    apical_thickening: float  # apical over mid-ventricular end-diastolic wall thickness, minus one
+    shape: tuple[float, ...]  # 26 coefficients, in standard deviations of the training prior
     unseen_shape: tuple[float, ...]  # 8 coefficients, zero in the training cohort
 
     @property
@@ -83,6 +84,7 @@ _PRESSURE_MEAN, _PRESSURE_PER_DECADE, _PRESSURE_SD = 126.0, 4.0, 11.0
 
 
 _GROUP_BOUNDS = (0.5, 0.75)  # half of an unrestricted cohort is healthy, a quarter has either disease
+_APICAL = 0.15  # share of the hypertrophic hearts that are thickest at the apex instead of the septum
 _TEST_SPREAD = 1.3  # every SD of the test cohort
 
 
@@ -226,6 +228,9 @@ def _person(rng: np.random.Generator, identity: str, seed: int, cohort: Cohort, 
     length_over_diameter = _clip(normals.normal(disease.length_over_diameter, 0.09), 1.2, 2.15)
     shortening = disease.shortening_per_ef * lv_ef + 0.012 * normals.z()
     asymmetry = 0.0 if group != "HCM" else _clip(normals.normal(0.55, 0.28), 0.0, 1.4)
+    apical = 0.0
+    if group == "HCM" and rng.random() < _APICAL:
+        asymmetry, apical = 0.3 * asymmetry, _clip(normals.normal(0.9, 0.35), 0.2, 1.6)
     unseen = rng.standard_normal(UNSEEN_SHAPE_MODES).clip(-3, 3)
     return Subject(
         identity=identity,
@@ -247,6 +252,7 @@ def _person(rng: np.random.Generator, identity: str, seed: int, cohort: Cohort, 
         longitudinal_shortening=_clip(shortening, 0.02, 0.24),
         twist=_clip(normals.normal(*disease.twist), 0.0, 24.0),
         septal_asymmetry=asymmetry,
+        apical_thickening=apical,
         shape=tuple(normals.z() for _ in range(SHAPE_MODES)),
         unseen_shape=tuple(unseen.tolist()) if cohort == "test" else (0.0,) * UNSEEN_SHAPE_MODES,
     )

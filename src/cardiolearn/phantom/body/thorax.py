@@ -11,9 +11,9 @@ import math
 
 import torch
 
-from cardiolearn.phantom.body.anatomy import tube
 from cardiolearn.phantom.body.curves import smoothstep
 from cardiolearn.phantom.body.noise import Noise
+from cardiolearn.phantom.body.shapes import tube
 from cardiolearn.phantom.body.subject import Subject
 from cardiolearn.phantom.body.tissue import Tissue
 

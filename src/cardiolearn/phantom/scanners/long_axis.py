@@ -71,7 +71,7 @@ def _widest_right(heart: Heart) -> torch.Tensor:
     theta = torch.linspace(0.0, 2.0 * math.pi, 721)
     depth = torch.full_like(theta, 0.5 * heart.length)
     epi = heart.radii_now(depth, theta, 0.0)[1]
-    outer = heart.rv_outer(depth, theta, epi, 0.0)
+    outer = epi + heart.right.beyond(depth, theta, 0.0)
     widest = int((outer - epi).argmax())
     return heart.to_space(outer[widest], theta[widest], depth[widest], 0.0)
 

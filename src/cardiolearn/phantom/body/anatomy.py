@@ -120,12 +120,13 @@ class Anatomy:
         patchy = self._fat - 0.8 * (1.0 - right) + (1.0 + self._fat) * self.noise.at(here, 26.0, 3.0)
         thickness = (patchy * (0.35 + 1.0 * right)).clamp_min(0.0)
         above = m.depth < 0.0  # there is no sac between the chambers, but fat, and muscle towards the septum
-        thickness = torch.where(above & (m.rho_now < m.epi_now + 4.0), 40.0, thickness)
+        wedge = m.epi_now + 3.0 + 0.9 * m.depth  # it narrows upwards
+        thickness = torch.where(above & (m.rho_now < wedge), 40.0, thickness)
         beyond = beyond - thickness
         layers = torch.where((beyond < self.effusion + self._sac) & ~above, int(Tissue.PERICARDIUM), 0)
         layers = torch.where(beyond < self.effusion, int(Tissue.EFFUSION), layers)
         layers = torch.where(beyond < 0.0, int(Tissue.EPICARDIAL_FAT), layers)
-        septal = above & (m.rho_now < m.epi_now) & (torch.cos(m.theta) < -0.3) & (m.depth > -14.0)
+        septal = above & (m.rho_now < m.epi_now) & (torch.cos(m.theta) < -0.3) & (m.depth > -9.0)
         layers = torch.where(septal, int(Tissue.ATRIAL_WALL), layers)
         vessel = (beyond < 1.0) & self._coronaries(m)
         tissue[near] = torch.where(vessel, int(Tissue.ARTERY), layers).to(torch.uint8)

@@ -51,6 +51,16 @@ def test_global_random_state_plays_no_part(scene: Scene) -> None:
     assert torch.equal(first, scene.at(points, 0.3).tissue)
 
 
+def test_frames_drawn_together_are_those_drawn_alone(scene: Scene) -> None:
+    r"""The trunk is shared, and shown anew where the heart bares it or touches it no longer."""
+    points, activations = cloud(scene), (0.0, 1.0, 0.4, 0.0)
+    together = scene.over(points, activations)
+    for a, found in zip(activations, together, strict=True):
+        alone = scene.at(points, a)
+        assert torch.equal(found.tissue, alone.tissue) and torch.equal(found.label, alone.label)
+    assert not torch.equal(together[0].tissue, together[1].tissue)
+
+
 def test_pieces_do_not_matter(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     points = cloud(scene)
     whole = scene.at(points, 0.6)
@@ -118,7 +128,7 @@ def test_the_heart_lies_inside_the_chest(index: int) -> None:
     scene = scene_of(index, "test")
     points = scene.origin + 50.0 * torch.randn((8000, 3), generator=seeded(index))
     ventricles = points[scene.labels_at(points, 0.0) > 0]
-    around = scene.thorax.at(ventricles, torch.full((len(ventricles),), 1e3))
+    around = scene.thorax.at(ventricles, torch.zeros(len(ventricles), dtype=torch.uint8))
     outer = torch.tensor([Tissue.OUTER_AIR, Tissue.SKIN, Tissue.SUBCUTANEOUS_FAT])
     assert torch.isin(around, outer).float().mean() < 0.01
     bone = torch.tensor([Tissue.CORTICAL_BONE, Tissue.MARROW, Tissue.CSF, Tissue.CORD])

@@ -18,7 +18,7 @@ def trunk(subject: Subject, n: int = 60_000) -> tuple[torch.Tensor, torch.Tensor
     r"""Random points of the trunk and their tissues, the heart far away from all of them."""
     low, high = torch.tensor([-220.0, -170.0, -130.0]), torch.tensor([220.0, 170.0, 60.0])
     points = low + (high - low) * torch.rand((n, 3), generator=seeded())
-    return points, Thorax(subject, HEART).at(points, torch.full((n,), 1e3))
+    return points, Thorax(subject, HEART).at(points, torch.zeros(n, dtype=torch.uint8))
 
 
 def middle(points: torch.Tensor, tissue: torch.Tensor, *which: Tissue) -> torch.Tensor:
@@ -57,7 +57,7 @@ def test_gas_lies_in_front_of_what_else_is_in_the_stomach() -> None:
         points = centre + 0.6 * radii * (2.0 * torch.rand((4000, 3), generator=seeded(index)) - 1.0)
         away = (points - torch.tensor(thorax._colon[0])).norm(dim=-1) - thorax._colon[1]
         points = points[away > 12.0]
-        tissue = thorax.at(points, torch.full((len(points),), 1e3))
+        tissue = thorax.at(points, torch.zeros(len(points), dtype=torch.uint8))
         gas = points[tissue == Tissue.BOWEL_GAS][:, 1]
         full = points[(tissue == Tissue.STOMACH_FLUID) | (tissue == Tissue.STOMACH_FOOD)][:, 1]
         if len(gas) > 20 and len(full) > 20:

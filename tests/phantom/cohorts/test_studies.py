@@ -214,14 +214,16 @@ def test_two_runs_that_scan_the_same_hearts_both_end_well(tmp_path: Path, monkey
     image, labels = (part.with_data(part.data[None]) for part in ringed_heart())
     second: list[list[Study]] = []
 
-    def scan(subject: Subject, how: Examination, view: str, frame: int) -> Scan:
+    def scan(subject: Subject, how: Examination, view: str, frames: range) -> Scan:
         if not second:
             second.append([])
             second[0] = write_studies(tmp_path, 2, SMALL, seed=3)
-        return Scan(image.with_data(image.data + subject.seed % 97 + frame), labels, (0.0,))
+        numbers = torch.tensor(frames)[:, None, None, None]
+        both = labels.with_data(labels.data.expand(len(frames), *labels.data.shape[1:]))
+        return Scan(image.with_data(image.data + subject.seed % 97 + numbers), both, (0.0, 1.0))
 
     monkeypatch.setattr(studies, "in_processes", here)
-    monkeypatch.setattr(studies, "_scan_frame", scan)
+    monkeypatch.setattr(studies, "_scan_part", scan)
     first = write_studies(tmp_path, 2, SMALL, seed=3)
     assert first == second[0] and sorted(path.name for path in tmp_path.iterdir()) == ["test-00000", "test-00001"]
     assert not torch.equal(first[0].image().data, first[1].image().data)

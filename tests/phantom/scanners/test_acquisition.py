@@ -2,6 +2,7 @@ r"""Scanning a subject: geometry that tells the truth, labels on the picture's g
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from types import SimpleNamespace
 
@@ -143,11 +144,16 @@ def test_a_voxel_shows_the_mean_of_what_lies_within_it(axis: int, monkeypatch: p
     for share in (-0.4, -0.3, -0.1, 0.1, 0.3, 0.4):  # of the voxel, from its middle
         border = 2 * step + share * thick
 
-        def at(points: Tensor, a: float, border: float = border) -> TissueMap:
-            tissue = torch.where(points[..., axis] > border, int(Tissue.LV_BLOOD), int(Tissue.AIR)).to(torch.uint8)
-            return TissueMap(tissue, tissue)
+        def labels_at(points: Tensor, a: float, border: float = border) -> Tensor:
+            return torch.where(points[..., axis] > border, int(Tissue.LV_BLOOD), int(Tissue.AIR)).to(torch.uint8)
 
-        stub = SimpleNamespace(at=at, labels_at=lambda p, a: at(p, a).label, subject=SimpleNamespace(heart_rate=60.0))
+        def over(
+            points: Tensor, when: Sequence[float], labels_at: Callable[..., Tensor] = labels_at
+        ) -> list[TissueMap]:
+            return [TissueMap(labels_at(points, a), labels_at(points, a)) for a in when]
+
+        subject = SimpleNamespace(heart_rate=60.0)
+        stub = SimpleNamespace(over=over, labels_at=labels_at, subject=subject, device=torch.device("cpu"))
         acquire(stub, UNSEEN_VENDOR, (0.0,), plan, seeded(), breath_hold=0.0, first=0)  # type: ignore[arg-type]
         line = seen[-1].movedim(2 - axis, 0)[:, 0, 0]
         expected = sum(weight for place, weight in levels[axis] if place > share)

@@ -3,6 +3,7 @@ r"""The 3D scan behind a stack: its place, its labels, its sharpness, one scan i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -113,12 +114,12 @@ def test_a_border_across_the_slices_is_seen_through_their_point_spread(monkeypat
     weights = np.exp(-4.0 * math.log(2.0) * ((places - np.arange(12)[:, None]) / 1.2) ** 2)
     for border in (5.1, 5.4, 5.9, 6.2):
 
-        def at(points: torch.Tensor, a: float, border: float = border) -> TissueMap:
+        def over(points: torch.Tensor, activations: Sequence[float], border: float = border) -> list[TissueMap]:
             blood = (points - start) @ axis > border * SPACING[2]
             tissue = torch.where(blood, int(Tissue.LV_BLOOD), int(Tissue.AIR)).to(torch.uint8)
-            return TissueMap(tissue, tissue)
+            return [TissueMap(tissue, tissue) for _ in activations]
 
-        monkeypatch.setattr(scene, "at", at)
+        monkeypatch.setattr(scene, "over", over)
         scan_high_resolution(scene, TRAINING_VENDORS[0], (0.0,), seed=1, shape=shape)
         expected = weights @ (places > border) / weights.sum(1)
         np.testing.assert_allclose(seen[-1][:, 1, 2], expected, atol=1e-5)

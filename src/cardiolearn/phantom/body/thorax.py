@@ -17,6 +17,14 @@ from cardiolearn.phantom.body.shapes import tube
 from cardiolearn.phantom.body.subject import Subject
 from cardiolearn.phantom.body.tissue import Tissue
 
+_FRONT, _TOUCHING = 1, 2  # bits of `Thorax.contact`
+
+
+def _away(points: torch.Tensor, centre: tuple[float, ...], radii: tuple[float, ...] = (1.0, 1.0, 1.0)) -> torch.Tensor:
+    # Distance `(N,)` of points from a centre, along each axis in units of a radius.
+    x, y, z = ((axis - c) / r for axis, c, r in zip(points.unbind(-1), centre, radii, strict=True))
+    return (x * x + y * y + z * z).sqrt()
+
 
 class Thorax:
     r"""Tissue of one subject's trunk at any point of the patient frame.
@@ -29,7 +37,7 @@ class Thorax:
     def __init__(self, subject: Subject, heart_centre: tuple[float, float, float]) -> None:
         g = torch.Generator().manual_seed((subject.seed * 7 + 3) % 2**62)
         self.noise = Noise((subject.seed * 7 + 4) % 2**62)
-        u = (torch.rand(64, generator=g) * 2 - 1).tolist()
+        u = (torch.rand(64, generator=g, device="cpu") * 2 - 1).tolist()
         self._centre = heart_centre
         size = (subject.body_surface_area / 1.9) ** 0.5
         bulk = subject.weight / (subject.height / 100.0) ** 2  # body mass index
@@ -37,6 +45,8 @@ class Thorax:
         self._fat = max(3.0, 0.9 * (bulk - 17.0) + 5.0 * u[2])
         self._breast = (16.0 + 12.0 * u[3]) if subject.sex == "female" else 2.0 + 2.0 * u[3]
         self._muscle = 13.0 + 5.0 * u[4]
+        # How far (mm) outside the ribs there can be anything: muscle along the spine, fat at its thickest, skin.
+        self._wall_reach = 1.9 * self._muscle + 1.2 * self._fat * (1.0 + 0.25 * self.noise.bound) + self._breast + 2.0
         self._rib = (23.0 + 3 * u[5], u[6] * math.pi, 0.35 + 0.15 * u[7])
         self._set_vessels(u)
         self._set_abdomen(u)
@@ -71,24 +81,43 @@ class Thorax:
         self._kidney = ((hx - 30.0 + 8 * u[48], hy - 85.0, hz - 105.0 + 12 * u[49]), (24.0, 22.0, 46.0))
 
     # ------------------------------------------------------------------ the map
-    def at(self, points: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
-        r"""Tissue codes `(...)` at `points` `(..., 3)` mm; `outside` is the rough distance (mm) to the heart."""
-        x, y, z = points.unbind(-1)
+    def contact(self, points: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
+        r"""What of the heart's nearness the trunk shows at `points` `(N, 3)`, as bits `(N,)` (uint8); 0 far from it.
+
+        `outside` `(N,)` is the rough distance (mm) to the heart: fat lies in front of it, and where it touches the
+        diaphragm, that is not seen.
+        """
+        front = outside < (3.0 + self._anterior_fat) * smoothstep((points[..., 1] - self._centre[1]) / 30.0)
+        return front.to(torch.uint8) * _FRONT + (outside <= 1.0).to(torch.uint8) * _TOUCHING
+
+    def at(self, points: torch.Tensor, contact: torch.Tensor) -> torch.Tensor:
+        r"""Tissue codes `(N,)` at `points` `(N, 3)` mm; `contact` `(N,)` is what `contact` says of them."""
+        x, y, z = (axis.contiguous() for axis in points.unbind(-1))
         wobble = self.noise.at(points, 45.0, 2.0)
         rim = self._rim(x, y, z) + 2.5 * wobble
         inside = rim < 0.0
-        floor = self._diaphragm(x, y) + 4.0 * wobble
-        tissue = torch.full(points.shape[:-1], int(Tissue.OUTER_AIR), dtype=torch.uint8)
+        above = z - (self._diaphragm(x, y) + 4.0 * wobble)
+        tissue = torch.full_like(rim, int(Tissue.OUTER_AIR), dtype=torch.uint8)
         # Each region is worked out on its own points alone: most of a picture is one thing.
-        wall, chest, belly = ~inside & (rim < 120.0), inside & (z > floor), inside & (z <= floor)
-        tissue[wall] = self._wall(points[wall], rim[wall])
-        tissue[chest] = self._lungs(points[chest], outside[chest])
-        tissue[belly] = self._abdomen(points[belly], (z - floor)[belly])
-        diaphragm = inside & ((z - floor).abs() < 1.6) & (outside > 1.0)
+        wall = (~inside & (rim < self._wall_reach)).nonzero()[:, 0]
+        tissue.index_copy_(0, wall, self._wall(points.index_select(0, wall), rim.index_select(0, wall)))
+        chest = (inside & (above > 0.0)).nonzero()[:, 0]
+        front = (contact.index_select(0, chest) & _FRONT) > 0
+        tissue.index_copy_(0, chest, self._lungs(points.index_select(0, chest), front))
+        belly = (inside & (above <= 0.0)).nonzero()[:, 0]
+        tissue.index_copy_(0, belly, self._abdomen(points.index_select(0, belly), above.index_select(0, belly)))
+        diaphragm = inside & (above.abs() < 1.6) & ((contact & _TOUCHING) == 0)
         tissue[diaphragm] = int(Tissue.MUSCLE)
         self._vessels(tissue, points, inside)
-        self._backbone(tissue, points)
+        self._backbone(tissue, x, y, z)
         return tissue
+
+    def _ragged(
+        self, distance: torch.Tensor, limit: float, points: torch.Tensor, amplitude: float, scale: float, offset: float
+    ) -> torch.Tensor:
+        # A distance with noise added where that can bring it below `limit`: elsewhere the noise decides nothing.
+        near = (distance < limit + amplitude * self.noise.bound).nonzero()[:, 0]
+        return distance.index_add(0, near, amplitude * self.noise.at(points.index_select(0, near), scale, offset))
 
     def _rim(self, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         # Distance (mm) outwards from the inside of the rib cage: a rounded box, flatter in front, wider downwards.
@@ -100,7 +129,7 @@ class Thorax:
         return (q - 1.0) * scale
 
     def _wall(self, points: torch.Tensor, rim: torch.Tensor) -> torch.Tensor:
-        x, y, z = points.unbind(-1)
+        x, y, z = (axis.contiguous() for axis in points.unbind(-1))
         tissue = torch.full_like(rim, int(Tissue.OUTER_AIR), dtype=torch.uint8)
         angle = torch.atan2(y, x)
         breast = self._breast * torch.exp(-(((x.abs() - 75.0) / 45.0) ** 2) - ((z + 25.0) / 55.0) ** 2) * (y > 0)
@@ -110,10 +139,26 @@ class Thorax:
         wall, layer = rim < muscle, rim < muscle + fat
         tissue[rim < muscle + fat + 2.0] = int(Tissue.SKIN)
         tissue[layer] = int(Tissue.SUBCUTANEOUS_FAT)
-        tissue[layer & ~wall & (self.noise.at(points, 9.0, 4.0).abs() < 0.05)] = int(Tissue.SKIN)  # septa of the fat
+        thin = (layer & ~wall).nonzero()[:, 0]
+        septa = self.noise.at(points.index_select(0, thin), 9.0, 4.0).abs() < 0.05
+        tissue[thin[septa]] = int(Tissue.SKIN)  # septa of the fat
         tissue[wall] = int(Tissue.MUSCLE)
-        tissue[wall & (self.noise.at(points, 11.0, 1.0) > 1.0)] = int(Tissue.MUSCLE_FAT)
+        thick = wall.nonzero()[:, 0]
+        marbled = self.noise.at(points.index_select(0, thick), 11.0, 1.0) > 1.0
+        tissue[thick[marbled]] = int(Tissue.MUSCLE_FAT)
         tissue[wall & ((rim - 0.62 * muscle).abs() < 1.2 + 0.8 * self._marrow)] = int(Tissue.MUSCLE_FAT)
+        self._ribs(tissue, (x, y, z), angle, rim, wall)
+        return tissue
+
+    def _ribs(
+        self,
+        tissue: torch.Tensor,
+        place: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        angle: torch.Tensor,
+        rim: torch.Tensor,
+        wall: torch.Tensor,
+    ) -> None:
+        x, y, z = place
         pitch, start, slope = self._rib
         turn = (z - slope * (angle.abs() - 1.5) * 60.0 + start * pitch) % pitch
         rib = wall & (rim < 9.0) & ((turn - 6.0).abs() < 5.5) & (y > self._spine[1])
@@ -124,7 +169,6 @@ class Thorax:
         sternum = wall & (x.abs() < 17.0) & (y > 0) & (rim < 11.0) & (z > self._centre[2] - 55.0)
         tissue[sternum] = int(Tissue.CORTICAL_BONE)
         tissue[sternum & (x.abs() < 15.0) & ((rim - 5.5).abs() < 4.0)] = int(Tissue.MARROW)
-        return tissue
 
     def _diaphragm(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         hx, hy, _ = self._centre
@@ -134,45 +178,57 @@ class Thorax:
         top = under * (1 - blend_right) * (1 - blend_left) + right * blend_right + left * blend_left * (1 - blend_right)
         return top - fall - 0.004 * (x - hx - 80.0).clamp_min(0.0) ** 2 - 0.004 * (hx - 70.0 - x).clamp_min(0.0) ** 2
 
-    def _lungs(self, points: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
-        x, y, z = points.unbind(-1)
-        tissue = torch.full_like(outside, int(Tissue.LUNG), dtype=torch.uint8)
+    def _lungs(self, points: torch.Tensor, front: torch.Tensor) -> torch.Tensor:
+        x, y, z = (axis.contiguous() for axis in points.unbind(-1))
+        tissue = torch.full_like(x, int(Tissue.LUNG), dtype=torch.uint8)
         hilum = torch.exp(-(((x.abs() - 45.0) / 45.0) ** 2) - ((y + 15.0) / 50.0) ** 2 - ((z - 20.0) / 70.0) ** 2)
         # Where two random fields cross zero together there are lines: branching vessels.
-        line = self.noise.at(points, 12.0, 9.0).abs() + self.noise.at(points, 13.0, 13.0).abs()
-        tissue[line < 0.08 + 0.30 * hilum] = int(Tissue.LUNG_VESSEL)
+        narrow = 0.08 + 0.30 * hilum
+        tissue[self._crossing(points, narrow, (12.0, 9.0), (13.0, 13.0))] = int(Tissue.LUNG_VESSEL)
         half = self._mediastinum * (0.55 + 0.45 * smoothstep(-(y + 5.0) / 40.0)) + 10.0 * smoothstep((z - 30.0) / 40.0)
-        aside = (x - 0.15 * self._centre[0] + 7.0 * self.noise.at(points, 50.0, 12.0)).abs()
-        middle = aside < half * (0.5 + 0.5 * smoothstep((40.0 - y) / 60.0))
-        front = outside < (3.0 + self._anterior_fat) * smoothstep((y - self._centre[1]) / 30.0)
-        tissue[middle | front] = int(Tissue.MEDIASTINAL_FAT)
+        half = half * (0.5 + 0.5 * smoothstep((40.0 - y) / 60.0))
+        aside = x - 0.15 * self._centre[0]
+        near = (aside.abs() < half + 7.0 * self.noise.bound).nonzero()[:, 0]
+        aside = aside.index_add(0, near, 7.0 * self.noise.at(points.index_select(0, near), 50.0, 12.0))
+        tissue[(aside.abs() < half) | front] = int(Tissue.MEDIASTINAL_FAT)
         return tissue
 
-    def _abdomen(self, points: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
-        x, _, z = points.unbind(-1)
+    def _crossing(
+        self, points: torch.Tensor, width: torch.Tensor, one: tuple[float, float], other: tuple[float, float]
+    ) -> torch.Tensor:
+        # Numbers of the points where two random fields, given by scale and offset, are together within `width` of zero.
+        line = self.noise.at(points, *one).abs()
+        near = (line < width).nonzero()[:, 0]
+        line = line.index_select(0, near) + self.noise.at(points.index_select(0, near), *other).abs()
+        return near[line < width.index_select(0, near)]
+
+    def _abdomen(self, points: torch.Tensor, above: torch.Tensor) -> torch.Tensor:
+        x, z = points[:, 0].contiguous(), points[:, 2].contiguous()
         tissue = torch.full_like(x, int(Tissue.VISCERAL_FAT), dtype=torch.uint8)
-        liver = x > self._liver_edge + 0.35 * (self._dome[0] - z) + 8.0 * self.noise.at(points, 25.0, 6.0)
+        edge = self._liver_edge + 0.35 * (self._dome[0] - z)
+        liver = self._ragged(edge - x, 0.0, points, 8.0, 25.0, 6.0) < 0.0
         tissue[liver] = int(Tissue.LIVER)
-        line = self.noise.at(points, 20.0, 14.0).abs() + self.noise.at(points, 22.0, 17.0).abs()
-        tissue[liver & (line < 0.012 * self._vessel) & (below < -8.0)] = int(Tissue.LIVER_VESSEL)
+        deep = (liver & (above < -8.0)).nonzero()[:, 0]
+        within = points.index_select(0, deep)
+        narrow = torch.full_like(within[:, 0], 0.012 * self._vessel)
+        tissue[deep[self._crossing(within, narrow, (20.0, 14.0), (22.0, 17.0))]] = int(Tissue.LIVER_VESSEL)
         tissue[self._organ(points, *self._kidney)] = int(Tissue.KIDNEY)
         tissue[self._organ(points, *self._spleen)] = int(Tissue.SPLEEN)
         centre, radius = self._colon
-        colon = (points - torch.tensor(centre)).norm(dim=-1) - radius + 3.0 * self.noise.at(points, 18.0, 8.0)
+        colon = self._ragged(_away(points, centre) - radius, 2.0, points, 3.0, 18.0, 8.0)
         tissue[~liver & (colon < 2.0)] = int(Tissue.STOMACH_WALL)
         tissue[~liver & (colon < 0.0)] = int(Tissue.BOWEL_GAS if self._level > -0.2 else Tissue.STOMACH_FOOD)
         self._fill_stomach(tissue, points, ~liver)
         return tissue
 
     def _organ(self, points: torch.Tensor, centre: tuple[float, ...], radii: tuple[float, ...]) -> torch.Tensor:
-        q = ((points - torch.tensor(centre)) / torch.tensor(radii)).norm(dim=-1)
-        return q + 0.06 * self.noise.at(points, 24.0, 5.0) < 1.0
+        return self._ragged(_away(points, centre, radii), 1.0, points, 0.06, 24.0, 5.0) < 1.0
 
     def _fill_stomach(self, tissue: torch.Tensor, points: torch.Tensor, where: torch.Tensor) -> None:
         centre, radii = self._stomach
-        body = (((points - torch.tensor(centre)) / torch.tensor(radii)).norm(dim=-1) - 1.0) * min(radii)
-        fundus = (points - torch.tensor(self._fundus[0])).norm(dim=-1) - self._fundus[1]
-        distance = torch.minimum(body, fundus) + 2.5 * self.noise.at(points, 22.0, 10.0)
+        body = (_away(points, centre, radii) - 1.0) * min(radii)
+        fundus = _away(points, self._fundus[0]) - self._fundus[1]
+        distance = self._ragged(torch.minimum(body, fundus), 3.5, points, 2.5, 22.0, 10.0)
         tissue[where & (distance < 3.5)] = int(Tissue.STOMACH_WALL)
         hollow = where & (distance < 0.0)
         gas = points[..., 1] > centre[1] + 25.0 * self._level  # gas rises to the front of a patient lying on the back
@@ -181,24 +237,26 @@ class Thorax:
             tissue[hollow & gas] = int(Tissue.BOWEL_GAS)
 
     def _vessels(self, tissue: torch.Tensor, points: torch.Tensor, inside: torch.Tensor) -> None:
-        z = points[..., 2]
+        x, y, z = (axis.contiguous() for axis in points.unbind(-1))
+        lean = 0.04 * z
         for (centre, radius), wall, code in (
             (self._oesophagus, 0.0, Tissue.OESOPHAGUS),
             (self._aorta, 1.5, Tissue.ARTERY),
             (self._cava, 1.0, Tissue.VEIN),
         ):
-            away = ((points[..., :2] - torch.tensor(centre)) - 0.04 * torch.stack((z, -z), -1)).norm(dim=-1) - radius
+            away = torch.hypot(x - centre[0] - lean, y - centre[1] + lean) - radius
             here = inside & (away < wall)
             if code == Tissue.VEIN:
                 here = here & (z < self._centre[2] + 8.0)
             tissue[here] = int(Tissue.VESSEL_WALL)
             tissue[here & (away < 0.0)] = int(code)
-        x, y = self._cava[0]
-        upper_cava = tube(points, [(x, y + 8.0, self._centre[2] + 30.0), (28.0, 5.0, 140.0)], [9.0, 9.0])
-        tissue[inside & (upper_cava < 0.0)] = int(Tissue.VEIN)
+        (left, back), bottom, radius = self._cava[0], self._centre[2] + 30.0, 9.0
+        high = (inside & (z > bottom - radius)).nonzero()[:, 0]
+        path = [(left, back + 8.0, bottom), (28.0, 5.0, 140.0)]
+        upper_cava = tube(points.index_select(0, high), path, [radius, radius])
+        tissue[high[upper_cava < 0.0]] = int(Tissue.VEIN)
 
-    def _backbone(self, tissue: torch.Tensor, points: torch.Tensor) -> None:
-        x, y, z = points.unbind(-1)
+    def _backbone(self, tissue: torch.Tensor, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> None:
         sx, sy, r = self._spine
         body = (((x - sx) / 1.15) ** 2 + (y - sy) ** 2).sqrt() - r
         disc = ((z + 7.0 * self._marrow) % 27.0) < 6.0

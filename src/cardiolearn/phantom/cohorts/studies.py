@@ -6,6 +6,7 @@ follows from the truth and the subject's seed, see :func:`outlines`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -128,18 +129,25 @@ def outline_all(studies: Iterable[Study]) -> dict[tuple[str, str], dict[str, Ima
 def _scan_all(
     subjects: Sequence[Subject], how: Examination, jobs: int
 ) -> Iterator[tuple[Subject, dict[str, list[Scan]]]]:
-    r"""Each subject with the frames of its views, as soon as all of them are scanned."""
-    frames = [(view, t) for view in how.views for t in range(len(how.activations))]
-    tasks = [partial(_scan_frame, subject, how, view, t) for subject in subjects for view, t in frames]
+    r"""Each subject with the parts of its views' cines, as soon as all of them are scanned."""
+    parts = [(view, part) for view in how.views for part in _parts(how, len(subjects), jobs)]
+    tasks = [partial(_scan_part, subject, how, view, part) for subject in subjects for view, part in parts]
     waiting: dict[int, dict[int, Scan]] = {i: {} for i in range(len(subjects))}
     with tqdm(total=len(subjects), desc="scanning hearts", unit="subject", disable=not subjects) as bar:
         for number, scan in in_processes(tasks, jobs):
-            i, k = divmod(number, len(frames))
+            i, k = divmod(number, len(parts))
             waiting[i][k] = scan
-            if len(waiting[i]) == len(frames):
+            if len(waiting[i]) == len(parts):
                 scans = waiting.pop(i)
                 bar.update()
-                yield subjects[i], {v: [scans[k] for k, (of, _) in enumerate(frames) if of == v] for v in how.views}
+                yield subjects[i], {v: [scans[k] for k, (of, _) in enumerate(parts) if of == v] for v in how.views}
+
+
+def _parts(how: Examination, n_subjects: int, jobs: int) -> list[range]:
+    # The frames of a view that one task scans: all, for they share much, but where too few subjects occupy the jobs.
+    frames, pieces = len(how.activations), math.ceil(jobs / max(n_subjects, 1))
+    size = math.ceil(frames / pieces)
+    return [range(first, min(first + size, frames)) for first in range(0, frames, size)]
 
 
 @lru_cache(maxsize=1)
@@ -147,12 +155,12 @@ def _scene(subject: Subject) -> Scene:
     return Scene(subject)
 
 
-def _scan_frame(subject: Subject, how: Examination, view: str, frame: int) -> Scan:
-    r"""One frame; geometry and scanner follow from the visit's seed, so that the frames of a visit fit together."""
-    scene, when, seed = _scene(subject), (how.activations[frame],), _visit_seed(subject, how.visit)
+def _scan_part(subject: Subject, how: Examination, view: str, frames: range) -> Scan:
+    r"""Some frames of a view; geometry and scanner follow from the visit's seed: the frames of a visit fit together."""
+    scene, when, seed = _scene(subject), how.activations[frames.start : frames.stop], _visit_seed(subject, how.visit)
     if view in LONG_AXIS_VIEWS:
-        return scan_long_axis(scene, how.vendor, view, when, seed=seed, shape=how.shape, first=frame)
-    return scan_short_axis(scene, how.vendor, when, seed=seed, shape=how.shape, first=frame)
+        return scan_long_axis(scene, how.vendor, view, when, seed=seed, shape=how.shape, first=frames.start)
+    return scan_short_axis(scene, how.vendor, when, seed=seed, shape=how.shape, first=frames.start)
 
 
 def _visit_seed(subject: Subject, visit: int) -> int:
@@ -176,19 +184,20 @@ def _write(
     phases = {"ED": how.activations.index(min(how.activations)), "ES": how.activations.index(max(how.activations))}
     images: dict[str, Image] = {}
     labels: dict[str, Image] = {}
-    for view, cine in scans.items():
-        images |= {f"{view}_{phase}": cine[t].image.frame(0) for phase, t in phases.items()}
-        labels |= {f"{view}_{phase}": cine[t].labels.frame(0) for phase, t in phases.items()}
+    for view, parts in scans.items():
+        image = _cine([part.image for part in parts], subject.heart_rate)
+        label = _cine([part.labels for part in parts], subject.heart_rate)
+        images |= {f"{view}_{phase}": image.frame(t) for phase, t in phases.items()}
+        labels |= {f"{view}_{phase}": label.frame(t) for phase, t in phases.items()}
         if how.frames:
-            images[view] = _cine([scan.image for scan in cine], subject.heart_rate)
-            labels[view] = _cine([scan.labels for scan in cine], subject.heart_rate)
+            images[view], labels[view] = image, label
     frames = {f"frame_{phase}": t for phase, t in phases.items()}
     write_study(folder, images, labels, _facts(subject, how.visit) | frames | made_with)
 
 
-def _cine(frames: Sequence[Image], heart_rate: float) -> Image:
-    data = torch.cat([frame.data for frame in frames])
-    return Image(data, frames[0].affine, 60.0 / heart_rate / len(frames))
+def _cine(parts: Sequence[Image], heart_rate: float) -> Image:
+    data = torch.cat([part.data for part in parts])
+    return Image(data, parts[0].affine, 60.0 / heart_rate / len(data))
 
 
 def _facts(subject: Subject, visit: int) -> dict[str, Any]:

@@ -107,14 +107,17 @@ def acquire(
     points = points + (shift[:, :1] * right / right.norm() + shift[:, 1:] * down / down.norm())[:, None, None]
     table = signals_and_texture(vendor, generator)
     exposures = frame_exposures(plan.grid, vendor, generator, range(first, first + len(activations)))
-    frames, labels = [], []
-    for a, exposure in zip(activations, exposures, strict=True):
-        mixed = torch.zeros((*points.shape[:-1], 3))
-        for through, dy, dx in _SAMPLES:
-            at = points + through * plan.thickness * normal + dy * down + dx * right
-            mixed += F.embedding(scene.at(at, a).tissue.int(), table) / len(_SAMPLES)
+    samples = []
+    for through, dy, dx in _SAMPLES:
+        seen = scene.over(points + through * plan.thickness * normal + dy * down + dx * right, activations)
+        samples.append([here.tissue for here in seen])
+    frames = []
+    for tissues, exposure in zip(zip(*samples, strict=True), exposures, strict=True):
+        mixed = torch.zeros((*points.shape[:-1], 3), device=scene.device)
+        for tissue in tissues:
+            mixed += F.embedding(tissue.int(), table) / len(_SAMPLES)
         frames.append(grey_values(mixed, exposure))
-        labels.append(scene.labels_at(points, a))
+    labels = [scene.labels_at(points, a) for a in activations]
     duration = 60.0 / scene.subject.heart_rate / max(len(activations), 1)
     cine = Image(torch.stack(frames), plan.affine, duration)
     return Scan(cine, cine.with_data(torch.stack(labels)), tuple(activations))

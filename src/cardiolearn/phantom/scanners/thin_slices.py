@@ -56,14 +56,20 @@ def scan_high_resolution(
     weight = torch.rand(1, generator=g).item()
     noise = Noise((scene.subject.seed * 7 + 6) % 2**62)
     profile = slice_profile(2 * shape[0], 2, _PROFILE * SPACING[2], 0.5 * SPACING[2])
+    samples = [scene.over(points + columns @ columns.new_tensor(offset[::-1]), activations) for offset in _SAMPLES]
+
+    def texture(places: torch.Tensor) -> torch.Tensor:
+        return weight * noise.at(places, 9.0) + (1.0 - weight) * noise.at(places, 4.0, 5.0)
+
+    still = texture(points)
     frames, labels = [], []
-    for a, exposure in zip(activations, exposures, strict=True):
-        planes = torch.zeros((2 * shape[0], *shape[1:], 3))
-        for k, offset in enumerate(_SAMPLES):
-            at = points + columns @ torch.tensor(offset[::-1])
-            planes[k::2] = F.embedding(scene.at(at, a).tissue.int(), table)
+    for t, (a, exposure) in enumerate(zip(activations, exposures, strict=True)):
+        planes = torch.zeros((2 * shape[0], *shape[1:], 3), device=scene.device)
+        for k, seen in enumerate(samples):
+            planes[k::2] = F.embedding(seen[t].tissue.int(), table)
         rest = scene.at_rest(points, a)
-        pattern = weight * noise.at(rest, 9.0) + (1.0 - weight) * noise.at(rest, 4.0, 5.0)
+        moved = (rest != points).any(-1)
+        pattern = still.masked_scatter(moved, texture(rest[moved]))
         frames.append(grey_values(torch.tensordot(profile, planes, 1), replace(exposure, pattern=pattern)))
         labels.append(scene.labels_at(points, a))
     cine = Image(torch.stack(frames), affine)

@@ -3,12 +3,15 @@ r"""How good a segmentation is likely to be, from the network's own probabilitie
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 
 from cardiolearn.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BINS = 10
 NEAR = 10  # pixels around the heart that calibration looks at: far away everything is surely background
@@ -75,6 +78,7 @@ def calibration(soft: torch.Tensor, truth: torch.Tensor) -> pd.DataFrame:
     Source: the reliability diagram of Guo et al. 2017 (deviation: only pixels within `NEAR` pixels of a structure that
     is there or was found; all others would make any network look calibrated).
     """
+    import pandas as pd
     from scipy import ndimage
 
     _check(truth, soft)

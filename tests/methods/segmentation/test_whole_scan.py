@@ -14,12 +14,12 @@ from scipy import ndimage
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image
-from cardiolearn.imaging.slices import PIXEL, Stack
+from cardiolearn.imaging.slices import unwindow
 from cardiolearn.imaging.study import write_study
 from cardiolearn.measures.metrics import dice
-from cardiolearn.methods.segmentation import whole_scan
-from cardiolearn.methods.segmentation.heart_place import LONG_AXIS, WINDOW, probabilities
-from cardiolearn.methods.segmentation.whole_scan import MANY_SLICES, _HeartWindow, segment, segment_all, segment_softly
+from cardiolearn.methods.segmentation.heart_place import LONG_AXIS, SHORT_AXIS, WINDOW, ViewPlan
+from cardiolearn.methods.segmentation.heart_window import HeartWindow
+from cardiolearn.methods.segmentation.whole_scan import segment, segment_all, segment_fullest, segment_softly
 
 AFFINE = np.array([[-1.5, 0.3, -4.0, 60.0], [0.2, -1.1, 6.0, -20.0], [0.4, -1.2, -6.0, 35.0], [0.0, 0.0, 0.0, 1.0]])
 #: Bright is cavity, middle is wall, dark is background; no right ventricle is ever found.
@@ -95,46 +95,6 @@ def test_cine_frames_are_segmented_each() -> None:
     assert dice(labels.data[1] == 1, truth(image).roll(3, dims=2) == 1) > 0.9
 
 
-class Lopsided(ReadsGrey):
-    r"""Believes in cavity towards the upper right corner of what it is shown."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits = super().forward(x)
-        logits[:, 1] += 9.0 * torch.linspace(1.0, 0.0, x.shape[-2])[:, None] * torch.linspace(0.0, 1.0, x.shape[-1])
-        return logits
-
-
-def test_seen_from_all_sides_a_window_tells_the_same_however_it_is_turned() -> None:
-    window = torch.rand(3, 1, WINDOW, WINDOW, generator=seeded())
-
-    def seen(pictures: torch.Tensor) -> torch.Tensor:
-        whole = Stack(pictures[None, :, 0], (PIXEL, PIXEL), lambda labels: labels)  # the window is all there is
-        seen = _HeartWindow(whole, pictures, ((WINDOW - 1) / 2,) * 2, 1.0)
-        return torch.cat(list(seen.probabilities(0, Lopsided(sharp=5.0))))
-
-    straight = seen(window)
-    for turns in range(4):
-        turned = seen(window.rot90(turns, (-2, -1)))
-        torch.testing.assert_close(turned, straight.rot90(turns, (-2, -1)), atol=1e-5, rtol=0)
-    torch.testing.assert_close(seen(window.flip(-1)), straight.flip(-1), atol=1e-5, rtol=0)
-    alone = Lopsided(sharp=5.0)(window).softmax(1)
-    assert (alone - straight).abs().mean() > 0.1  # from one side it would not
-
-
-@pytest.mark.parametrize(("slices", "sides"), [(4, 8), (MANY_SLICES, 8), (MANY_SLICES + 4, 2)])
-def test_a_long_scan_is_seen_from_fewer_sides(slices: int, sides: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-
-    def counted(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-        seen.append(len(images))
-        return probabilities(network, images)
-
-    monkeypatch.setattr(whole_scan, "probabilities", counted)
-    image, _ = ringed_heart()
-    segment(Image(image.data.repeat(slices // 4, 1, 1), image.affine), ReadsGrey())
-    assert seen == [slices] * sides
-
-
 def test_islands_go_and_holes_in_the_cavity_are_filled() -> None:
     image, labels = ringed_heart()
     spoilt = image.data.clone()
@@ -147,6 +107,95 @@ def test_islands_go_and_holes_in_the_cavity_are_filled() -> None:
     assert (found[1, 38:42, 43:47] == 1).all()
     for part in ((1, 2), (3,)):
         assert ndimage.label(np.isin(found, part), np.ones((3, 3, 3)))[1] == 1
+
+
+# ---------------------------------------------------------------------- beside the plain computation on whole pictures
+def plainly(image: Image, network: torch.nn.Module, plan: ViewPlan) -> tuple[np.ndarray, np.ndarray]:
+    r"""Labels `(T, Z, Y, X)` and probabilities `(T, C, Z, Y, X)`: these brought back to whole slices, then argmax, the
+    largest pieces and every hole, slice by slice, by numpy and scipy on whole pictures."""
+    seen = HeartWindow.of(image, network, plan)
+    assert seen is not None
+    n, (_, n_slices, height, width) = image.n_frames, seen.pictures.data.shape
+    sides = [(turns, mirrored) for mirrored in (False, True) for turns in range(4)]
+    pictures, total = seen.window, torch.zeros(1)
+    for turns, mirrored in sides:
+        shown = (pictures.flip(-1) if mirrored else pictures).rot90(turns, (-2, -1))
+        back = network(shown).softmax(1).rot90(-turns, (-2, -1))
+        total = total + (back.flip(-1) if mirrored else back)
+    whole = unwindow(total / len(sides), seen.pictures.pixel, seen.centre, (height, width), seen.zoom)
+    soft = whole.unflatten(0, (n, n_slices)).transpose(1, 2)  # (T, C, Z, Y, X)
+    labels = np.stack([cleaned(frame.argmax(0).numpy(), plan) for frame in soft])
+    grid = [seen.pictures.restore(torch.from_numpy(frame)[None]).numpy() for frame in labels]
+    return np.stack(grid), np.stack([[seen.pictures.restore(c[None]).numpy() for c in frame] for frame in soft])
+
+
+def cleaned(labels: np.ndarray, plan: ViewPlan) -> np.ndarray:
+    for part in plan.parts:
+        pieces, n = ndimage.label(np.isin(labels, part), np.ones((3, 3, 3)))
+        if n > 1:
+            largest = 1 + int(np.argmax(ndimage.sum_labels(np.ones(labels.shape), pieces, np.arange(1, n + 1))))
+            labels = np.where((pieces > 0) & (pieces != largest), 0, labels)
+    for z in range(len(labels)):
+        for c in (5, 4, 3, 1):
+            labels[z][ndimage.binary_fill_holes(labels[z] == c)] = c
+    return labels
+
+
+def grainy(image: Image, frames: int, columns: slice = slice(None), seed: int = 0) -> Image:
+    r"""A beating heart in so much noise that islands, holes and near-ties abound."""
+    noise = 14.0 * torch.randn((frames, *image.data.shape), generator=seeded(seed))
+    shifted = torch.stack([image.data.roll(2 * t, -1) for t in range(frames)])
+    return Image((shifted + noise).abs()[..., columns], image.affine)
+
+
+@pytest.mark.parametrize("plan", [SHORT_AXIS, LONG_AXIS])
+@pytest.mark.parametrize(
+    ("frames", "columns", "pixel"),
+    [
+        (1, slice(None), (1.0, 1.0)),
+        (4, slice(None), (1.0, 1.0)),
+        (3, slice(None), (1.7, 0.8)),  # oblong pixels
+        (2, slice(30, 62), (1.0, 1.0)),  # smaller than the window, and the heart is cut
+        (3, slice(None), (0.3, 0.3)),  # a pixel size that was lost: the window is a part of the picture
+    ],
+)
+def test_labels_and_probabilities_are_those_of_whole_pictures(
+    plan: ViewPlan, frames: int, columns: slice, pixel: tuple[float, float]
+) -> None:
+    image = grainy(ringed_heart()[0], frames, columns)
+    image = Image(image.data, image.affine @ np.diag([*pixel, 1.0, 1.0]))
+    network = ReadsGrey((0.0, 1.0, 0.6, 0.3, 0.45, 0.8)[: plan.n_classes], 60.0)
+    expected, probabilities = plainly(image, network, plan)
+    labels, fullest, soft = segment_fullest(image, network, plan)
+    assert len(np.unique(expected)) == plan.n_classes and (expected != labels.data.numpy()).sum() <= 2  # of near-ties
+    sizes = (expected == 1).sum((1, 2, 3))
+    assert fullest == sizes.argmax()
+    np.testing.assert_allclose(soft[1:], probabilities[fullest, 1:], atol=1e-4)
+    torch.testing.assert_close(soft.sum(0), torch.ones(soft.shape[1:]), atol=1e-5, rtol=0)
+
+
+def test_the_fullest_frame_is_the_first_of_those_with_most_cavity() -> None:
+    image, _ = ringed_heart()
+    dark = image.data.clamp(max=60.0)  # no cavity, all wall
+    for order, expected in (([dark, image.data, image.data], 1), ([image.data, dark, image.data], 0)):
+        labels, fullest, soft = segment_fullest(Image(torch.stack(order), image.affine), ReadsGrey())
+        assert fullest == expected and (soft.argmax(0) == labels.data[expected]).float().mean() > 0.99
+    nothing = Image(torch.zeros(3, 2, 20, 31), AFFINE)
+    labels, fullest, soft = segment_fullest(nothing, ReadsGrey())
+    assert fullest == 0 and not labels.data.any() and (soft[0] == 1).all() and not soft[1:].any()
+
+
+def test_every_slice_of_a_cine_is_shown_once_from_each_side() -> None:
+    seen: list[int] = []
+
+    class Counts(ReadsGrey):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(len(x) if x.shape[-2:] == (WINDOW, WINDOW) else 0)
+            return super().forward(x)
+
+    image = grainy(ringed_heart()[0], 20)  # 80 slices, whose whole pictures are no windows
+    segment_fullest(image, Counts())
+    assert sum(seen) == 2 * 20 * 4
 
 
 def test_softly_gives_the_same_labels_and_their_probabilities() -> None:

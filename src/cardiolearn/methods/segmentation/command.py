@@ -19,7 +19,7 @@ from cardiolearn.measures.clinical import ejection_fraction, implausible, mass_g
 from cardiolearn.measures.confidence import doubtful_slices, expected_dice
 from cardiolearn.methods.segmentation.fcn import FCN
 from cardiolearn.methods.segmentation.heart_place import SHORT_AXIS, ViewPlan, plan_of
-from cardiolearn.methods.segmentation.whole_scan import segment, segment_softly
+from cardiolearn.methods.segmentation.whole_scan import segment_fullest
 
 DOUBTFUL = 0.8  # expected Dice below which a structure wants looking at
 
@@ -44,14 +44,8 @@ def segment_file(scan: Path, out: Path, device: str = "auto", view: str = "sa") 
     network = FCN(plan.n_classes)
     load_weights(network, plan.weights)
     network = ready(network, where)
-    if image.n_frames == 1:
-        labels, soft = segment_softly(image, network, plan)
-        judged = labels.frame(0)
-    else:  # of a cine, the frame with the largest cavity is judged
-        labels = segment(image, network, plan)
-        fullest = Image(image.frame(_phases(labels)["ED"]).data.float(), image.affine)
-        del image  # a cine may be large
-        judged, soft = segment_softly(fullest, network, plan)
+    labels, fullest, soft = segment_fullest(image, network, plan)
+    judged = labels.frame(fullest)  # of a cine, the frame with the largest cavity
     write_image(out, labels)
     told, found = what_to_check(judged, soft, plan), _found(labels, plan)
     lines = [*told, *found] if warning(judged, plan) else [*found, *told]
@@ -95,7 +89,7 @@ def _warning_of_size(labels: Image) -> str | None:
 
 
 def what_to_check(labels: Image, soft: Tensor, plan: ViewPlan = SHORT_AXIS) -> list[str]:
-    r"""Sentences on what a person should look at in a segmentation of one frame, as `segment_softly` gives it.
+    r"""Sentences on what a person should look at in a segmentation of one frame, as `segment_fullest` gives it.
 
     The `warning`, where there is one; else the structures that the network expects to overlap the truth by less than
     0.8, and slices that it is unsure of; none if all seems well.

@@ -97,7 +97,7 @@ class FCN(nn.Module):
         total = functional.conv2d(features[-1], slices[-1])
         for level in range(len(features) - 2, -1, -1):
             bias = self.join.conv.bias if level == 0 else None
-            total = functional.conv2d(features[level], slices[level], bias) + self._upsample(total)
+            total = functional.conv2d(features[level], slices[level], bias).add_(self._upsample(total))
         return total
 
     def _upsample(self, x: Tensor) -> Tensor:

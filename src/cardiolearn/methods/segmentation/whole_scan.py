@@ -8,9 +8,7 @@ labels return to the scan's own grid.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,86 +17,13 @@ from torch import Tensor, nn
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image, box_around
-from cardiolearn.imaging.intensity import to_unit_range
-from cardiolearn.imaging.slices import Stack, stack, unwindow, window
 from cardiolearn.imaging.structures import LEFT_ATRIUM, LV_CAVITY, PHASES, RIGHT_ATRIUM, RV_CAVITY
 from cardiolearn.imaging.study import Study
-from cardiolearn.methods.segmentation.heart_place import (
-    SHORT_AXIS,
-    WINDOW,
-    ViewPlan,
-    find_heart,
-    plan_of,
-    probabilities,
-    telling_frames,
-)
+from cardiolearn.methods.segmentation.heart_place import SHORT_AXIS, ViewPlan, plan_of
+from cardiolearn.methods.segmentation.heart_window import HeartWindow, likeliest
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MANY_SLICES = 64  # a longer scan is seen from fewer sides
-
-#: Quarter turns and mirror images a window is seen from.
-_SIDES = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
-
-
-def _turned(images: Tensor, turns: int, mirrored: bool) -> Tensor:
-    return (images.flip(-1) if mirrored else images).rot90(turns, (-2, -1))
-
-
-def _turned_back(images: Tensor, turns: int, mirrored: bool) -> Tensor:
-    turned = images.rot90(-turns, (-2, -1))
-    return turned.flip(-1) if mirrored else turned
-
-
-def _seen_from(images: Tensor, network: nn.Module, turns: int, mirrored: bool) -> Tensor:
-    return _turned_back(probabilities(network, _turned(images, turns, mirrored)), turns, mirrored)
-
-
-def _keep_the_heart(labels: np.ndarray, plan: ViewPlan) -> np.ndarray:
-    # One heart: of each part the largest connected piece; islands go.
-    from scipy import ndimage
-
-    for part in plan.parts:
-        pieces, n = ndimage.label(np.isin(labels, part), structure=np.ones((3, 3, 3)))
-        if n > 1:
-            sizes = np.bincount(pieces.ravel())[1:]
-            labels = np.where((pieces > 0) & (pieces != 1 + int(np.argmax(sizes))), 0, labels)
-    for z, plane in enumerate(labels):  # papillary muscles belong to the cavity, so a cavity has no holes
-        for c in (RIGHT_ATRIUM, LEFT_ATRIUM, RV_CAVITY, LV_CAVITY):
-            labels[z] = np.where(ndimage.binary_fill_holes(plane == c), c, labels[z])
-    return labels
-
-
-@dataclass(frozen=True)
-class _HeartWindow:
-    r"""The window around a scan's heart `(T * Z, 1, Y, X)`, and the ways back. Of the scan only a frame at a time is
-    brought into the network's order: a cine may be large."""
-
-    pictures: Stack  # of any frame: all are alike but for their grey values
-    window: Tensor
-    centre: tuple[float, float]
-    zoom: float
-
-    @classmethod
-    def of(cls, image: Image, network: nn.Module, plan: ViewPlan) -> _HeartWindow | None:
-        r"""None where no heart is found."""
-        place = find_heart(network, stack(telling_frames(image)), plan)
-        if place is None:
-            return None
-        centre, zoom = place
-        frames = (stack(image.frame(t)) for t in range(image.n_frames))
-        parts = [window(f.data[0].float(), f.pixel, centre, (WINDOW, WINDOW), zoom) for f in frames]
-        return cls(stack(image.frame(0)), to_unit_range(torch.cat(parts)), centre, zoom)
-
-    def probabilities(self, t: int, network: nn.Module) -> Iterator[Tensor]:
-        r"""Of each class in frame `t`, slice by slice `(1, C, Y, X)` in the network's order; zero off the window."""
-        _, n_slices, height, width = self.pictures.data.shape
-        sides = _SIDES if len(self.window) <= MANY_SLICES else _SIDES[::5]
-        part = self.window[t * n_slices : (t + 1) * n_slices]
-        mean = reduce(torch.add, (_seen_from(part, network, *side) for side in sides)) / len(sides)
-        for one in mean.split(1):
-            yield unwindow(one, self.pictures.pixel, self.centre, (height, width), self.zoom)
 
 
 @torch.no_grad()
@@ -110,14 +35,7 @@ def segment(image: Image, network: nn.Module, plan: ViewPlan = SHORT_AXIS) -> Im
         network: maps `(N, 1, Y, X)` in [0, 1] to logits `(N, 4 or 6, Y, X)`; in evaluation mode.
         plan: how the scan's view is segmented.
     """
-    seen = _HeartWindow.of(image, network, plan)
-    if seen is None:
-        return image.with_data(torch.zeros(image.data.shape, dtype=torch.uint8))
-    labels = torch.zeros(image.data.shape, dtype=torch.uint8)
-    for t in range(image.n_frames):
-        likeliest = torch.cat([one.argmax(1).to(torch.uint8) for one in seen.probabilities(t, network)])
-        labels[t if labels.ndim == 4 else ...] = seen.pictures.restore(_one_heart(likeliest, plan)[None])
-    return image.with_data(labels)
+    return segment_fullest(image, network, plan)[0]
 
 
 @torch.no_grad()
@@ -131,17 +49,27 @@ def segment_softly(image: Image, network: nn.Module, plan: ViewPlan = SHORT_AXIS
     """
     if image.n_frames != 1:
         raise InputError(f"segment_softly: expected one frame (Z, Y, X), got {tuple(image.data.shape)}")
-    volume = image.frame(0)
-    seen = _HeartWindow.of(volume, network, plan)
-    if seen is None:
-        labels = torch.zeros(volume.data.shape, dtype=torch.uint8)
-        soft = torch.zeros((plan.n_classes, *volume.data.shape))
-    else:
-        found = torch.cat(list(seen.probabilities(0, network)))
-        labels = seen.pictures.restore(_one_heart(found.argmax(1).to(torch.uint8), plan)[None])
-        soft = torch.stack([seen.pictures.restore(found[None, :, c]) for c in range(plan.n_classes)])
+    labels, _, soft = segment_fullest(image, network, plan)
+    return labels, soft
+
+
+@torch.no_grad()
+def segment_fullest(image: Image, network: nn.Module, plan: ViewPlan = SHORT_AXIS) -> tuple[Image, int, Tensor]:
+    r"""As `segment`, and of the frame with the largest LV cavity, the first of equal ones, its number and the
+    probabilities `(C, Z, Y, X)` that its labels were made of, as `segment_softly` gives them."""
+    labels = torch.zeros(image.data.shape, dtype=torch.uint8)
+    soft = torch.zeros((plan.n_classes, *image.data.shape[-3:]))
+    fullest, most = 0, -1
+    if (seen := HeartWindow.of(image, network, plan)) is not None:
+        for t in range(image.n_frames):
+            found = seen.frame(t, network)
+            frame = _one_heart(likeliest(found), plan)
+            labels[t if labels.ndim == 4 else ...] = seen.restore(frame)
+            if (size := int((frame == LV_CAVITY).sum())) > most:
+                fullest, most, kept = t, size, found
+        soft = torch.stack([seen.restore(values) for values in kept.unbind(1)])
     soft[0] += 1.0 - soft.sum(0)
-    return image.with_data(labels.reshape(image.data.shape)), soft
+    return image.with_data(labels), fullest, soft
 
 
 def _one_heart(labels: Tensor, plan: ViewPlan) -> Tensor:
@@ -149,6 +77,23 @@ def _one_heart(labels: Tensor, plan: ViewPlan) -> Tensor:
     box = box_around(labels > 0, (0, 1, 1))
     if box is not None:
         labels[box] = torch.from_numpy(_keep_the_heart(labels[box].numpy(), plan))
+    return labels
+
+
+def _keep_the_heart(labels: np.ndarray, plan: ViewPlan) -> np.ndarray:
+    # One heart: of each part the largest connected piece; islands go.
+    from scipy import ndimage
+
+    for part in plan.parts:
+        pieces, n = ndimage.label(np.isin(labels, part), structure=np.ones((3, 3, 3)))
+        if n > 1:
+            sizes = np.bincount(pieces.ravel())[1:]
+            labels = np.where((pieces > 0) & (pieces != 1 + int(np.argmax(sizes))), 0, labels)
+    in_plane = ndimage.generate_binary_structure(2, 1)[None]
+    for c in (RIGHT_ATRIUM, LEFT_ATRIUM, RV_CAVITY, LV_CAVITY):  # papillary muscles belong to the cavity: no holes
+        cavity = labels == c
+        if cavity.any():
+            labels[ndimage.binary_fill_holes(cavity, in_plane)] = c
     return labels
 
 

@@ -50,6 +50,16 @@ class Material:
         return Material(*(getattr(self, f.name)[where] for f in fields(self)))
 
 
+@dataclass(frozen=True)
+class _Cells:
+    r"""Pieces of the RV around the axis: depth (mm) and angle, inner radius (mm), and mL in 1 mm2 of ring."""
+
+    depth: torch.Tensor
+    theta: torch.Tensor
+    inner: torch.Tensor
+    weight: torch.Tensor
+
+
 class Heart:
     r"""Both ventricles of one subject, from its volumes, mass and shape modes.
 
@@ -149,15 +159,21 @@ class Heart:
         self._emptying_gradient = gradient
 
     def _solve_right(self, subject: Subject) -> None:
-        right = self.right
-        low, high = 1.0, 120.0
-        for _ in range(26):
-            right.depth = 0.5 * (low + high)
-            low, high = (right.depth, high) if self.rv_volume(0.0) < subject.rv_edv else (low, right.depth)
-        low, high = 0.05, 1.6
-        for _ in range(22):
-            right.systole = 0.5 * (low + high)
-            low, high = (right.systole, high) if self.rv_volume(1.0) < subject.rv_esv else (low, right.systole)
+        diastole, systole = self._rv_reach(0.0, subject.rv_edv), self._rv_reach(1.0, subject.rv_esv)
+        self.right.depth, self.right.systole = diastole, min(max(systole / diastole, 0.05), 1.6)
+
+    def _rv_reach(self, a: float, volume: float) -> float:
+        # The RV's depth in mm at activation `a` with which it holds `volume` mL. The depth enters linearly, so the
+        # volume is a quadratic function of it.
+        cells = self._rv_cells(a)
+        self.right.depth = 0.0
+        outflow = self.right.beyond(cells.depth, cells.theta, a)
+        self.right.depth = 1.0
+        unit = self.right.beyond(cells.depth, cells.theta, a) - outflow
+        c2 = (unit**2 * cells.weight).sum().item()
+        c1 = 2.0 * (unit * (cells.inner + outflow) * cells.weight).sum().item()
+        c0 = (outflow * (outflow + 2.0 * cells.inner) * cells.weight).sum().item() - volume
+        return min(max((math.sqrt(max(c1**2 - 4.0 * c2 * c0, 0.0)) - c1) / (2.0 * c2), 1.0), 120.0)
 
     def _grid(self, top: float, bottom: float, n: int = 96) -> tuple[torch.Tensor, torch.Tensor, float]:
         step = (bottom - top) / n
@@ -213,11 +229,14 @@ class Heart:
 
     def rv_volume(self, a: float) -> float:
         r"""RV cavity volume in mL up to the pulmonary valve at activation `a`."""
+        cells = self._rv_cells(a)
+        ring = (cells.inner + self.right.beyond(cells.depth, cells.theta, a)) ** 2 - cells.inner**2
+        return (ring * cells.weight).sum().item()
+
+    def _rv_cells(self, a: float) -> _Cells:
         depth, theta, cell = self._grid(-self.right.outflow_length, self.length)
         inner = self.right.septal_radius(depth, self.radii_now(depth.clamp_min(0.0), theta, a)[1])
-        ring = (inner + self.right.beyond(depth, theta, a)) ** 2 - inner**2
-        stretch = torch.where(depth > 0, self.stretch(a), 1.0)
-        return 0.5 * (ring * stretch).sum().item() * cell * 1e-3
+        return _Cells(depth, theta, inner, torch.where(depth > 0, self.stretch(a), 1.0) * (0.5 * cell * 1e-3))
 
     # ------------------------------------------------------------------ the chart
     def _offset(self, depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

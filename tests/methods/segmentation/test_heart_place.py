@@ -42,7 +42,9 @@ def test_a_plan_holds_each_structure_in_one_part_and_fits_its_network(plan: View
     assert probabilities(network, torch.rand(1, 1, 32, 32)).shape[1] == plan.n_classes
 
 
-@pytest.mark.parametrize("shape", [(2 * BATCH + 3, 1, 32, 48), (3, 1, 4 * WINDOW, 3 * WINDOW)])
+@pytest.mark.parametrize(
+    "shape", [(2 * BATCH + 3, 1, 32, 48), (BATCH + 2, 1, WINDOW, WINDOW), (3, 1, 4 * WINDOW, 3 * WINDOW)]
+)
 def test_probabilities_are_those_of_all_pictures_at_once(shape: tuple[int, ...]) -> None:
     sizes: list[int] = []
 

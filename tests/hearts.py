@@ -41,7 +41,8 @@ people = st.tuples(st.sampled_from(GROUPS), st.sampled_from(["train", "test"]), 
 #: A scanner without any accident: what goes in comes out.
 IDEAL = Vendor(
     "ideal", flip=(50, 50), t1_scale=(1, 1), pixel=(1, 1), thickness=(8, 8), gap=(0, 0), blur=(0.3, 0.3),
-    noise=(0, 0), fat_phase=(1, 1), bias=(0, 0), gamma=(1, 1), spread=(0, 0),
+    zero_fill=(1, 1), crispness=(0, 0), noise=(0, 0), texture=(1, 1), fat_phase=(1, 1), bias=(0, 0), gamma=(1, 1),
+    spread=(0, 0),
 )  # fmt: skip
 #: Thick pixels: a small picture that still holds the heart, so that tests are quick.
 COARSE = Vendor(**(vars(UNSEEN_VENDOR) | {"pixel": (3.2, 3.6)}))

@@ -155,7 +155,7 @@ def _contour_distances(a: np.ndarray, b: np.ndarray, spacing: Sequence[float]) -
     r"""For each contour point of `a` the distance in mm to the contour of `b`, and the other way round."""
     from scipy.ndimage import distance_transform_edt
 
-    contour_a, contour_b = _contour(a), _contour(b)
+    contour_a, contour_b = outer_contour(a), outer_contour(b)
     pixel = (spacing[1], spacing[0])
     return (
         distance_transform_edt(~contour_b, sampling=pixel)[contour_a],
@@ -163,8 +163,8 @@ def _contour_distances(a: np.ndarray, b: np.ndarray, spacing: Sequence[float]) -
     )
 
 
-def _contour(mask: np.ndarray) -> np.ndarray:
-    r"""The outermost pixels of a mask `(Y, X)`; beyond the picture is outside."""
+def outer_contour(mask: np.ndarray) -> np.ndarray:
+    r"""The outermost pixels of a mask `(Y, X)`, holes filled; beyond the picture is outside."""
     from scipy.ndimage import binary_erosion, binary_fill_holes
 
     filled = binary_fill_holes(mask)

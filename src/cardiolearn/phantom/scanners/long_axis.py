@@ -114,11 +114,8 @@ def plan_long_axis(scene: Scene, view: LongAxisView, generator: torch.Generator,
     """
     if view not in LONG_AXIS_VIEWS:
         raise InputError(f"view: expected {' or '.join(LONG_AXIS_VIEWS)}, got {view!r}")
-    n = (
-        torch.randn((2, 6), generator=generator, device=generator.device)
-        .clamp(-2, 2)[LONG_AXIS_VIEWS.index(view)]
-        .tolist()
-    )
+    errors = torch.randn((2, 6), generator=generator, device=generator.device).clamp(-2, 2)
+    n = errors[LONG_AXIS_VIEWS.index(view)].tolist()
     turn = math.radians(uniform(1, _BETWEEN, generator).item())
     found = planning_points(scene)
     top, tip = found["mitral_valve"], found["apex"]

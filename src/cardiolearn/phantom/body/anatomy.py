@@ -42,7 +42,7 @@ class Anatomy:
         self.heart = heart
         g = torch.Generator().manual_seed((heart.subject.seed * 7 + 1) % 2**62)
         self.noise = Noise((heart.subject.seed * 7 + 2) % 2**62)
-        u = (torch.rand(48, generator=g) * 2 - 1).tolist()  # uniform on [-1, 1]
+        u = (torch.rand(48, generator=g, device="cpu") * 2 - 1).tolist()  # uniform on [-1, 1]
         self.above = ChambersAbove(heart, u[:16])
         self.muscle = CavityMuscle(heart, self.noise, u[16:40])
         self._fat = 1.6 + 1.4 * u[40]  # mm of fat on the epicardium of the RV; the LV has less

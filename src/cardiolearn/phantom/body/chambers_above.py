@@ -59,7 +59,7 @@ class ChambersAbove:
         if self._leaflets and a > 0.3:
             return torch.full(points.shape[:-1], 1e3, device=points.device)
         heart = self.heart
-        theta, depth = torch.tensor([math.radians(212.0)]), torch.tensor([8.0])
+        theta, depth = torch.tensor([[math.radians(212.0)], [8.0]], device="cpu")
         epi = heart.radii_now(depth, theta, a)[1]
         width = heart.right.beyond(depth, theta, a).item()
         middle = epi.item() + 0.5 * width

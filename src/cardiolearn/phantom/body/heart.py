@@ -177,8 +177,8 @@ class Heart:
 
     def _grid(self, top: float, bottom: float, n: int = 96) -> tuple[torch.Tensor, torch.Tensor, float]:
         step = (bottom - top) / n
-        depth = top + step * (torch.arange(n) + 0.5)
-        theta = 2.0 * math.pi * (torch.arange(n) + 0.5) / n
+        depth = top + step * (torch.arange(n, device="cpu") + 0.5)
+        theta = 2.0 * math.pi * (torch.arange(n, device="cpu") + 0.5) / n
         return depth[:, None].expand(n, n), theta[None].expand(n, n), step * 2.0 * math.pi / n
 
     def _wall_volume(self) -> float:
@@ -213,7 +213,7 @@ class Heart:
 
     def mitral_radius(self, a: float) -> float:
         r"""Mean radius of the LV cavity at the mitral plane in mm at activation `a`."""
-        zero = torch.zeros(1)
+        zero = torch.zeros(1, device="cpu")
         return (self.endo_radius(zero, zero) * self.cavity_factor(zero, a).sqrt()).item()
 
     # ------------------------------------------------------------------ volumes by integration

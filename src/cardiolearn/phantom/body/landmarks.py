@@ -27,8 +27,8 @@ def to_patient(scene: Scene, points: torch.Tensor) -> torch.Tensor:
     return points @ scene.frame.T + scene.origin
 
 
-def landmarks(heart: Heart, a: float) -> dict[str, torch.Tensor]:
-    r"""Six landmarks at activation `a`, each `(3,)` mm in the heart frame.
+def landmarks(heart: Heart, a: float, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
+    r"""Six landmarks at activation `a`, each `(3,)` mm in the heart frame, on `device`.
 
     `apex` (outer tip of the wall), `mitral_valve` (middle of its plane), and at mid-ventricle `rv_insertion_anterior`
     and `rv_insertion_inferior` (where the free wall meets the LV), `lv_lateral_wall` (middle of the wall)
@@ -36,11 +36,11 @@ def landmarks(heart: Heart, a: float) -> dict[str, torch.Tensor]:
 
     Source: the set of Oktay et al., IEEE TMI 2017 (deviation: closed form instead of an expert's click).
     """
-    zero, middle = torch.zeros(1), torch.full((1,), 0.5 * heart.length)
+    zero, middle = torch.zeros(1, device=device), torch.full((1,), 0.5 * heart.length, device=device)
     first, last = _rv_span(heart, middle)
     wall = 0.5 * (heart.endo_radius(middle, zero) + heart.epi_radius(middle, zero))
     found = {
-        "apex": heart.to_space(zero, zero, torch.full((1,), heart.height), a),
+        "apex": heart.to_space(zero, zero, zero + heart.height, a),
         "mitral_valve": heart.to_space(zero, zero, zero, a),
         "rv_insertion_anterior": heart.to_space(heart.epi_radius(middle, first), first, middle, a),
         "rv_insertion_inferior": heart.to_space(heart.epi_radius(middle, last), last, middle, a),
@@ -152,7 +152,7 @@ def _rv_bottom(heart: Heart) -> float:
 
 def _rv_span(heart: Heart, depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     # Angles (rad) of the anterior and inferior insertion at each of `depth` (N,), by bisection from coarse angles.
-    coarse = torch.arange(0.0, 2.0 * math.pi, 0.02)
+    coarse = torch.arange(0.0, 2.0 * math.pi, 0.02, device=depth.device)
     there = _rv_depth(heart, *torch.broadcast_tensors(depth[:, None], coarse[None])) > 0.0
     first = coarse[there.float().argmax(1)]
     last = coarse[len(coarse) - 1 - there.flip(1).float().argmax(1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cardiolearn.phantom.body.anatomy import Anatomy
@@ -40,7 +41,9 @@ class Reach:
     def _nearest(self, a: float) -> Tensor:
         # How near (mm) to the heart each cell comes at least: less than the nearest of its eight corners, by a slack.
         steps = torch.arange(self._count, device=self._low.device) * _STEP
-        z, y, x = torch.meshgrid(steps, steps, steps, indexing="ij")
-        outside = self._anatomy.at(torch.stack((x, y, z), -1).reshape(-1, 3) + self._low, a).outside
-        corners = outside.reshape(1, 1, *x.shape)
-        return -torch.nn.functional.max_pool3d(-corners, 2, 1)[0, 0] - _SLACK
+        nodes = torch.cartesian_prod(steps, steps, steps).flip(-1) + self._low
+        ball = ((nodes - self._low - 0.5 * steps[-1]).norm(dim=-1) < 0.5 * steps[-1] + _STEP).nonzero()[:, 0]
+        outside = torch.full_like(nodes[:, 0], 1e3)
+        outside.index_copy_(0, ball, self._anatomy.at(nodes.index_select(0, ball), a).outside)
+        corners = outside.reshape(1, 1, self._count, self._count, self._count)
+        return -F.max_pool3d(-corners, 2, 1)[0, 0] - _SLACK

@@ -121,4 +121,4 @@ N_TISSUES = len(Tissue)
 def relaxation_table() -> torch.Tensor:
     r"""The table as a float tensor `(N_TISSUES, 4)`: density, T1 (ms), T2 (ms), fat (0 or 1)."""
     rows = [RELAXATION[t] for t in Tissue]
-    return torch.tensor([[r.density, r.t1, r.t2, float(r.fat)] for r in rows])
+    return torch.tensor([[r.density, r.t1, r.t2, float(r.fat)] for r in rows], device="cpu")

@@ -18,14 +18,15 @@ from cardiolearn.phantom.scanners.mri import ANY_VENDOR, TEXTURE, Vendor, signal
 
 def _poses(n: int, generator: torch.Generator, size: int, pixel: float) -> torch.Tensor:
     # Affine maps (n, 2, 3) from an output of `size` pixels of `pixel` mm to the stored map, in grid_sample's units.
-    angle = 2 * math.pi * torch.rand(n, generator=generator)
+    angle = 2 * math.pi * torch.rand(n, generator=generator, device=generator.device)
     scale = torch.exp(uniform(n, (math.log(0.72), math.log(1.36)), generator))
-    flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
+    flip = torch.where(torch.rand(n, generator=generator, device=generator.device) < 0.5, -1.0, 1.0)
     half = SIZE * PIXEL / 2
     zoom = scale * size * pixel / 2 / half
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    shift = (25.0 * torch.randn((n, 2), generator=generator)).clamp(-65, 65) / half
-    aspect = torch.exp(0.06 * torch.randn(n, generator=generator))  # hearts are rounder or flatter than the cohort's
+    shift = (25.0 * torch.randn((n, 2), generator=generator, device=generator.device)).clamp(-65, 65) / half
+    # Hearts are rounder or flatter than the cohort's.
+    aspect = torch.exp(0.06 * torch.randn(n, generator=generator, device=generator.device))
     row0 = torch.stack((cos * flip, -sin, shift[:, 0]), -1) * aspect[:, None]
     row1 = torch.stack((sin * flip, cos, shift[:, 1]), -1) / aspect[:, None]
     return torch.stack((row0, row1), 1)
@@ -34,7 +35,7 @@ def _poses(n: int, generator: torch.Generator, size: int, pixel: float) -> torch
 def _upright_poses(n: int, generator: torch.Generator, size: int, pixel: float) -> torch.Tensor:
     # As `_poses`, but the heart near the middle and as it lies in the patient: turned by 10 degrees, scaled by 0.2 and
     # shifted by 10 mm (standard deviations, at most three of them).
-    z = torch.randn((n, 4), generator=generator).clamp(-3, 3)
+    z = torch.randn((n, 4), generator=generator, device=generator.device).clamp(-3, 3)
     angle, zoom = math.radians(10.0) * z[:, 0], (1.0 + 0.2 * z[:, 1]) * size / SIZE * pixel / PIXEL
     cos, sin, shift = torch.cos(angle) * zoom, torch.sin(angle) * zoom, 10.0 * z[:, 2:] / (SIZE * PIXEL / 2)
     return torch.stack((torch.stack((cos, -sin, shift[:, 0]), -1), torch.stack((sin, cos, shift[:, 1]), -1)), 1)
@@ -43,13 +44,13 @@ def _upright_poses(n: int, generator: torch.Generator, size: int, pixel: float) 
 def _field_of_view(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     # Some scanners blank a disc's outside, some images are cropped: part of the picture is then exactly nothing.
     n, height, width = images.shape
-    y = torch.linspace(-1, 1, height)[None, :, None]
-    x = torch.linspace(-1, 1, width)[None, None, :]
-    shift = 0.4 * torch.randn((n, 2, 1, 1), generator=generator)
+    y = torch.linspace(-1, 1, height, device=images.device)[None, :, None]
+    x = torch.linspace(-1, 1, width, device=images.device)[None, None, :]
+    shift = 0.4 * torch.randn((n, 2, 1, 1), generator=generator, device=generator.device)
     disc = ((x - shift[:, 0]) ** 2 + (y - shift[:, 1]) ** 2).sqrt() < uniform(n, (0.9, 1.4), generator)[:, None, None]
     edges = uniform(4 * n, (0.42, 1.4), generator).reshape(4, n, 1, 1)
     frame = (x < edges[0]) & (x > -edges[1]) & (y < edges[2]) & (y > -edges[3])
-    pick = torch.rand(n, generator=generator)[:, None, None]
+    pick = torch.rand(n, generator=generator, device=generator.device)[:, None, None]
     return torch.where(pick < 0.12, disc, torch.where(pick < 0.45, frame, torch.ones_like(frame)))
 
 
@@ -70,14 +71,17 @@ def render_batch(
 
     Labels from `n_classes` on become background: by default the atria, which short-axis networks do not know. Hearts
     lie anywhere, turned and mirrored at will; with `upright` only as far as in the augmentation of Bai et al. (turned
-    with a standard deviation of 10 degrees, scaled with one of 0.2; the shift of 10 mm is ours).
+    with a standard deviation of 10 degrees, scaled with one of 0.2; the shift of 10 mm is ours). All of it happens on
+    the device of the maps, which must be that of the `generator`.
     """
     n = len(picks)
     table = signal_table(n, vendor, generator)
     tissue = maps.tissue[picks].int()
-    weights = torch.softmax(0.7 * torch.randn((n, 3), generator=generator) + torch.tensor([0.0, 0.5, 0.0]), 1)
-    rows = torch.arange(n)[:, None, None, None] * table.shape[1]
-    both = F.embedding(tissue + rows, torch.cat((table, TEXTURE[None, :, None].expand(n, -1, -1)), -1).flatten(0, 1))
+    middle = table.new_tensor([0.0, 0.5, 0.0])
+    weights = torch.softmax(0.7 * torch.randn((n, 3), generator=generator, device=generator.device) + middle, 1)
+    rows = torch.arange(n, device=tissue.device)[:, None, None, None] * table.shape[1]
+    texture = TEXTURE[None, :, None].to(table.device)
+    both = F.embedding(tissue + rows, torch.cat((table, texture.expand(n, -1, -1)), -1).flatten(0, 1))
     mixed = (both * weights[:, :, None, None, None]).sum(1).permute(0, 3, 1, 2)
     label = maps.label[picks].float()[:, None]
     poses = (_upright_poses if upright else _poses)(n, generator, size, pixel)

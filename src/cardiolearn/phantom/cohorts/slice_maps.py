@@ -44,56 +44,62 @@ class SliceMaps:
 Sampler = Callable[[int, Cohort, int], SliceMaps]
 
 
-def sample_moment(index: int, cohort: Cohort, seed: int) -> tuple[torch.Generator, Scene, float]:
-    r"""Subject `index` and the activation training sees it at; the generator goes on for the planes.
+def sample_moment(
+    index: int, cohort: Cohort, seed: int, device: torch.device | str = "cpu"
+) -> tuple[torch.Generator, Scene, float]:
+    r"""Subject `index` on `device` and the activation training sees it at; the generator (the CPU's) goes on for the
+    planes.
 
     The moment is end-diastole, end-systole or any between, one per subject.
     """
-    g = torch.Generator().manual_seed(seed * 1_000_003 + index)
-    scene = Scene(sample_subject(index, cohort=cohort, seed=seed))
-    moment = torch.rand(2, generator=g).tolist()
+    g = torch.Generator("cpu").manual_seed(seed * 1_000_003 + index)
+    scene = Scene(sample_subject(index, cohort=cohort, seed=seed), device)
+    moment = torch.rand(2, generator=g, device="cpu").tolist()
     a = 0.0 if moment[0] < 0.35 else 1.0 if moment[0] < 0.72 else moment[1]
     return g, scene, a
 
 
 def sample_slices(
-    index: int, cohort: Cohort = "train", seed: int = 0, annotators: Sequence[Observer] = ANNOTATORS
-) -> SliceMaps:
+    index: int, cohort: Cohort = "train", seed: int = 0, annotators: Sequence[Observer] = ANNOTATORS,
+    device: torch.device | str = "cpu",
+) -> SliceMaps:  # fmt: skip
     r"""Short-axis slices of subject `index`, from above the valves to below the apex, outlined by one of `annotators`.
 
     The planes tilt by a few degrees as a technician's would. Without annotators the labels are the truth. Reproducible
-    from the arguments alone.
+    from the arguments alone; the planes are the same on every `device`.
     """
-    g, scene, a = sample_moment(index, cohort, seed)
+    g, scene, a = sample_moment(index, cohort, seed, device)
     top, bottom = -20.0, scene.heart.height + 9.0
     n = SLICES_PER_SUBJECT
-    level = top + (bottom - top) * (torch.arange(n) + torch.rand(n, generator=g)) / n
-    centre = torch.stack((*(15.0 * torch.randn((2, n), generator=g)).clamp(-35, 35), level), -1)
-    centre[:, :2] += torch.tensor([-8.0, -10.0])
-    tilt = 0.09 * torch.randn((n, 2), generator=g)
-    grid = (torch.arange(SIZE) - (SIZE - 1) / 2) * PIXEL
+    level = top + (bottom - top) * (torch.arange(n, device="cpu") + torch.rand(n, generator=g, device="cpu")) / n
+    aside = (15.0 * torch.randn((2, n), generator=g, device="cpu")).clamp(-35, 35)
+    centre = torch.stack((aside[0] - 8.0, aside[1] - 10.0, level), -1).to(device)
+    tilt = (0.09 * torch.randn((n, 2), generator=g, device="cpu")).to(device)
+    grid = (torch.arange(SIZE, device=device) - (SIZE - 1) / 2) * PIXEL
     y, x = torch.meshgrid(-grid, grid, indexing="ij")
     slant = tilt[:, 0, None, None] * x + tilt[:, 1, None, None] * y
-    z = torch.tensor(SUB_SLICES)[None, :, None, None] + slant[:, None]
+    z = grid.new_tensor(SUB_SLICES)[None, :, None, None] + slant[:, None]
     points = torch.stack((x.expand_as(z), y.expand_as(z), z), -1) + centre[:, None, None, None]
     found = scene.at(points @ scene.frame.T + scene.origin, a)
     truth = found.label[:, SUB_SLICES.index(0.0)]
     if not annotators:
         return SliceMaps(found.tissue, truth)
-    annotator = annotators[int(torch.randint(len(annotators), (1,), generator=g))]
+    annotator = annotators[int(torch.randint(len(annotators), (1,), generator=g, device="cpu"))]
     spacing = (PIXEL, PIXEL, (bottom - top) / n)
     return SliceMaps(found.tissue, outline(truth, spacing, annotator, seed * 1_000_003 + index))
 
 
-def sample_long_axis_slices(index: int, cohort: Cohort = "train", seed: int = 0) -> SliceMaps:
+def sample_long_axis_slices(
+    index: int, cohort: Cohort = "train", seed: int = 0, device: torch.device | str = "cpu"
+) -> SliceMaps:
     r"""Two planes each of the two- and the four-chamber view of subject `index`, in this order, with labels 0 to 5.
 
     The subject, its right ventricle and the moment are those of :func:`sample_slices`; the planes turn by some 6
     degrees and miss the ends of the axis by some 3 mm. Reproducible from the arguments alone.
     """
-    g, scene, a = sample_moment(index, cohort, seed)
-    grid = (torch.arange(SIZE) - (SIZE - 1) / 2) * PIXEL
-    y, x, z = torch.meshgrid(grid, grid, torch.tensor(LONG_AXIS_SUB_SLICES), indexing="ij")
+    g, scene, a = sample_moment(index, cohort, seed, device)
+    grid = (torch.arange(SIZE, device=device) - (SIZE - 1) / 2) * PIXEL
+    y, x, z = torch.meshgrid(grid, grid, grid.new_tensor(LONG_AXIS_SUB_SLICES), indexing="ij")
     tissue, label = [], []
     for view in LONG_AXIS_VIEWS:
         for _ in range(PLANES_PER_VIEW):

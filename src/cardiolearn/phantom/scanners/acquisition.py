@@ -52,27 +52,28 @@ def plan_short_axis(scene: Scene, vendor: Vendor, shape: tuple[int, int], genera
     pixel = uniform(1, vendor.pixel, generator).item()
     thickness = uniform(1, vendor.thickness, generator).item()
     step = thickness + uniform(1, vendor.gap, generator).item()
-    n = torch.randn(6, generator=generator).clamp(-2, 2).tolist()
+    n = torch.randn(6, generator=generator, device=generator.device).clamp(-2, 2).tolist()
     tilt, turn = (0.06 * n[0], 0.06 * n[1]), 0.12 * n[2]
-    axis = scene.frame @ torch.tensor([tilt[0], tilt[1], 1.0])
+    axis = scene.frame @ scene.frame.new_tensor([tilt[0], tilt[1], 1.0])
     axis = axis / axis.norm()
-    right = scene.frame @ torch.tensor([math.cos(turn), math.sin(turn), 0.0])
+    right = scene.frame @ scene.frame.new_tensor([math.cos(turn), math.sin(turn), 0.0])
     right = right - (right @ axis) * axis
     right = right / right.norm()
     down = -torch.linalg.cross(axis, right)
     first = -step * (0.8 + 0.4 * abs(n[3]))
     count = math.ceil((scene.heart.height - first) / step) + 1
-    middle = scene.frame @ torch.tensor([-12.0 + 14 * n[4], -8.0 + 14 * n[5], first]) + scene.origin
+    middle = scene.frame @ scene.frame.new_tensor([-12.0 + 14 * n[4], -8.0 + 14 * n[5], first]) + scene.origin
     corner = middle - 0.5 * pixel * ((shape[1] - 1) * right + (shape[0] - 1) * down)
     affine = np.eye(4)
-    affine[:3] = torch.stack((right * pixel, down * pixel, axis * step, corner), 1).double().numpy()
+    affine[:3] = torch.stack((right * pixel, down * pixel, axis * step, corner), 1).double().cpu().numpy()
     return SlicePlan(affine, (count, *shape), thickness)
 
 
-def grid_points(affine: np.ndarray, shape: Sequence[int]) -> torch.Tensor:
+def grid_points(affine: np.ndarray, shape: Sequence[int], device: torch.device | str = "cpu") -> torch.Tensor:
     r"""Voxel centres `(Z, Y, X, 3)` in mm of a grid of `shape` `(Z, Y, X)`."""
-    z, y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in shape), indexing="ij")
-    matrix = torch.from_numpy(affine).float()
+    steps = (torch.arange(n, dtype=torch.float32, device=device) for n in shape)
+    z, y, x = torch.meshgrid(*steps, indexing="ij")
+    matrix = torch.from_numpy(affine).float().to(device)
     return torch.stack((x, y, z), -1) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
@@ -87,7 +88,7 @@ def scan_short_axis(
         breath_hold: standard deviation (mm) of each slice's in-plane shift, held over all frames, labels included.
         first: number of the first frame in its cine; frames of one scan differ in nothing but the heart and the noise.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     plan = plan_short_axis(scene, vendor, shape, generator)
     return acquire(scene, vendor, activations, plan, generator, breath_hold=breath_hold, first=first)
 
@@ -98,15 +99,17 @@ def acquire(
 ) -> Scan:  # fmt: skip
     r"""Scan the planned slices; what all views have in common.
 
-    `breath_hold` and `first` as in :func:`scan_short_axis`; everything random is sampled from `generator`.
+    `breath_hold` and `first` as in :func:`scan_short_axis`; everything random follows from `generator`, which is the
+    CPU's: places and contrast are the same on every device.
     """
-    points = grid_points(plan.affine, plan.grid)
-    right, down, axis = (torch.from_numpy(plan.affine[:3, i]).float() for i in range(3))
+    points = grid_points(plan.affine, plan.grid, scene.device)
+    right, down, axis = (torch.from_numpy(plan.affine[:3, i]).float().to(scene.device) for i in range(3))
     normal = axis / axis.norm()
-    shift = breath_hold * torch.randn((plan.grid[0], 2), generator=generator)
+    shift = breath_hold * torch.randn((plan.grid[0], 2), generator=generator, device="cpu").to(scene.device)
     points = points + (shift[:, :1] * right / right.norm() + shift[:, 1:] * down / down.norm())[:, None, None]
-    table = signals_and_texture(vendor, generator)
-    exposures = frame_exposures(plan.grid, vendor, generator, range(first, first + len(activations)))
+    table = signals_and_texture(vendor, generator).to(scene.device)
+    numbers = range(first, first + len(activations))
+    exposures = frame_exposures(plan.grid, vendor, generator, numbers, scene.device)
     samples = []
     for through, dy, dx in _SAMPLES:
         seen = scene.over(points + through * plan.thickness * normal + dy * down + dx * right, activations)
@@ -125,17 +128,21 @@ def acquire(
 
 def signals_and_texture(vendor: Vendor, generator: torch.Generator) -> torch.Tensor:
     r"""What one scan shows of each tissue: water and fat signal and strength of the texture, `(N_TISSUES, 3)`."""
-    return torch.cat((signal_table(1, vendor, generator)[0], TEXTURE[:, None]), 1)
+    signals = signal_table(1, vendor, generator)[0]
+    return torch.cat((signals, TEXTURE[:, None].to(signals.device)), 1)
 
 
 def frame_exposures(
-    grid: Sequence[int], vendor: Vendor, generator: torch.Generator, numbers: Iterable[int]
-) -> Iterator[Exposure]:
-    r"""The exposures of a cine's frames with these `numbers`: one scan, whose noise follows from the frame's number."""
-    seed = int(torch.randint(2**31, (1,), generator=generator))
-    settings, anything = torch.Generator().manual_seed(seed), torch.Generator()  # each frame brings its own noise
+    grid: Sequence[int], vendor: Vendor, generator: torch.Generator, numbers: Iterable[int],
+    device: torch.device | str = "cpu",
+) -> Iterator[Exposure]:  # fmt: skip
+    r"""The exposures, on `device`, of a cine's frames with these `numbers`: one scan, whose noise follows from the
+    frame's number."""
+    seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
+    settings = torch.Generator(device).manual_seed(seed)
+    anything = torch.Generator(device)  # each frame brings its own noise
     scan = sample_exposure(grid[0], (grid[1], grid[2]), vendor, settings, noise=anything)
-    return (scan.with_noise(torch.Generator().manual_seed(seed + 1 + number)) for number in numbers)
+    return (scan.with_noise(torch.Generator(device).manual_seed(seed + 1 + number)) for number in numbers)
 
 
 def grey_values(mixed: torch.Tensor, exposure: Exposure) -> torch.Tensor:

@@ -71,15 +71,15 @@ def degrade(image: Image, kind: str, level: float, generator: torch.Generator) -
     data = image.data
     top = _brightest(image, 99.0)
     if kind == "noise":
-        grain = torch.randn(data.shape, generator=generator)
+        grain = torch.randn(data.shape, generator=generator, device=generator.device)
         data = (data + 0.5 * level * top * grain).abs()
     elif kind == "blur":
         data = _blur(data, 6.0 * level / image.spacing[0])
     elif kind == "ghosts":
         data = data + 0.8 * level * data.roll(data.shape[-2] // 3, -2)
     elif kind == "fading":
-        side = torch.linspace(1.0, 1.0 - 0.97 * level, data.shape[-1])
-        data = data * (side if torch.rand(1, generator=generator) < 0.5 else side.flip(0))
+        side = torch.linspace(1.0, 1.0 - 0.97 * level, data.shape[-1], device=data.device)
+        data = data * (side if torch.rand(1, generator=generator, device=generator.device) < 0.5 else side.flip(0))
     else:
         raise InputError(f"degrade: expected noise, blur, ghosts or fading, got {kind!r}")
     return image.with_data(data)
@@ -101,7 +101,7 @@ def _blur(data: torch.Tensor, sigma: float) -> torch.Tensor:
     if sigma < 1e-3:
         return data
     reach = int(3 * sigma) + 1
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=data.device) / sigma) ** 2)
     kernel = kernel / kernel.sum()
     padded = F.pad(data[:, None], (reach, reach, reach, reach), mode="replicate")
     return F.conv2d(F.conv2d(padded, kernel[None, None, None]), kernel[None, None, :, None])[:, 0]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -53,7 +54,7 @@ class Plane:
         corner = self.middle - 0.5 * pixel * ((shape[1] - 1) * self.right + (shape[0] - 1) * self.down)
         affine = np.eye(4)
         columns = (self.right * pixel, self.down * pixel, self.normal * THICKNESS, corner)
-        affine[:3] = torch.stack(columns, 1).double().numpy()
+        affine[:3] = torch.stack(columns, 1).double().cpu().numpy()
         return affine
 
 
@@ -66,9 +67,9 @@ def _across(vector: torch.Tensor, axis: torch.Tensor) -> torch.Tensor:
     return _unit(vector - (vector @ axis) * axis)
 
 
-def _widest_right(heart: Heart) -> torch.Tensor:
+def _widest_right(heart: Heart, device: torch.device) -> torch.Tensor:
     # The point (3,) of the RV free wall (mm, heart frame, end-diastole) farthest from the septum at mid-ventricle.
-    theta = torch.linspace(0.0, 2.0 * math.pi, 721)
+    theta = torch.linspace(0.0, 2.0 * math.pi, 721, device=device)
     depth = torch.full_like(theta, 0.5 * heart.length)
     epi = heart.radii_now(depth, theta, 0.0)[1]
     outer = epi + heart.right.beyond(depth, theta, 0.0)
@@ -78,11 +79,12 @@ def _widest_right(heart: Heart) -> torch.Tensor:
 
 def _middle(scene: Scene, label: int, height: float) -> torch.Tensor:
     # The middle (3,) of a chamber in the slice `height` mm above the ventricle's base, patient frame.
-    across = torch.arange(-90.0, 61.0, 3.0)
-    slice_points = to_patient(scene, torch.cartesian_prod(across, across, torch.tensor([-height])))
+    across = torch.arange(-90.0, 61.0, 3.0, device=scene.device)
+    slice_points = to_patient(scene, torch.cartesian_prod(across, across, across.new_tensor([-height])))
     return slice_points[scene.labels_at(slice_points, 0.0) == label].mean(0)
 
 
+@lru_cache(maxsize=2)  # both views of a scan, and all planes of a training subject, are planned on them
 def planning_points(scene: Scene) -> dict[str, torch.Tensor]:
     r"""What a technician clicks on at end-diastole, each `(3,)` mm in the patient frame.
 
@@ -91,10 +93,10 @@ def planning_points(scene: Scene) -> dict[str, torch.Tensor]:
     """
     mitral, right = (_middle(scene, label, height) for label, height in ((LEFT_ATRIUM, 6.0), (RIGHT_ATRIUM, 18.0)))
     return {
-        "apex": to_patient(scene, landmarks(scene.heart, 0.0)["apex"]),
+        "apex": to_patient(scene, landmarks(scene.heart, 0.0, scene.device)["apex"]),
         "mitral_valve": mitral,
         "right_atrium": right,
-        "rv_free_wall": to_patient(scene, _widest_right(scene.heart)),
+        "rv_free_wall": to_patient(scene, _widest_right(scene.heart, scene.device)),
     }
 
 
@@ -112,7 +114,8 @@ def plan_long_axis(scene: Scene, view: LongAxisView, generator: torch.Generator,
     """
     if view not in LONG_AXIS_VIEWS:
         raise InputError(f"view: expected {' or '.join(LONG_AXIS_VIEWS)}, got {view!r}")
-    n = torch.randn((2, 6), generator=generator).clamp(-2, 2)[LONG_AXIS_VIEWS.index(view)].tolist()
+    errors = torch.randn((2, 6), generator=generator, device=generator.device).clamp(-2, 2)
+    n = errors[LONG_AXIS_VIEWS.index(view)].tolist()
     turn = math.radians(uniform(1, _BETWEEN, generator).item())
     found = planning_points(scene)
     top, tip = found["mitral_valve"], found["apex"]
@@ -132,7 +135,7 @@ def plan_long_axis(scene: Scene, view: LongAxisView, generator: torch.Generator,
 
 def _shown(normal: torch.Tensor, angle: float) -> tuple[torch.Tensor, torch.Tensor]:
     # Scanners show an oblique plane as the transverse, coronal or sagittal one it is nearest to; here turned a little.
-    patient_left, backward, feet = -torch.eye(3)
+    patient_left, backward, feet = -torch.eye(3, device=normal.device)
     nearest = int(normal.abs().argmax())
     first, second = ((backward, feet), (patient_left, feet), (patient_left, backward))[nearest]
     right = _across(first, normal)
@@ -153,8 +156,8 @@ def scan_long_axis(
     Raises:
         InputError: another view.
     """
-    plane = plan_long_axis(scene, view, torch.Generator().manual_seed((seed * 7 + 3) % 2**62))
-    generator = torch.Generator().manual_seed((seed * 7 + (4 if view == "la_2ch" else 6)) % 2**62)
+    plane = plan_long_axis(scene, view, torch.Generator("cpu").manual_seed((seed * 7 + 3) % 2**62))
+    generator = torch.Generator("cpu").manual_seed((seed * 7 + (4 if view == "la_2ch" else 6)) % 2**62)
     affine = plane.affine(uniform(1, vendor.pixel, generator).item(), shape)
     plan = SlicePlan(affine, (1, *shape), THICKNESS)
     return acquire(scene, vendor, activations, plan, generator, breath_hold=breath_hold, first=first)

@@ -18,7 +18,9 @@ from cardiolearn.errors import InputError
 BREATH_HOLD = 1.0  # mm, standard deviation of the shift of a slice along either axis of its plane
 
 
-def slice_profile(n_thin: int, factor: int, thickness: float, thin: float) -> Tensor:
+def slice_profile(
+    n_thin: int, factor: int, thickness: float, thin: float, device: torch.device | str = "cpu"
+) -> Tensor:
     r"""What each thick slice takes of each thin one: `(n_thin // factor, n_thin)`, rows sum to 1.
 
     A Gaussian whose full width at half maximum is `thickness` mm around the middle of each group of `factor` slices,
@@ -29,8 +31,8 @@ def slice_profile(n_thin: int, factor: int, thickness: float, thin: float) -> Te
     """
     if n_thin < factor or not thickness > 0.0:
         raise InputError(f"slices: expected {factor} or more and a positive thickness, got {n_thin} and {thickness} mm")
-    middles = factor * torch.arange(n_thin // factor) + 0.5 * (factor - 1)
-    away = (torch.arange(n_thin)[None] - middles[:, None]) * thin
+    middles = factor * torch.arange(n_thin // factor, device=device) + 0.5 * (factor - 1)
+    away = (torch.arange(n_thin, device=device)[None] - middles[:, None]) * thin
     weight = torch.exp(-4.0 * math.log(2.0) * (away / thickness) ** 2)
     return weight / weight.sum(1, keepdim=True)
 
@@ -41,8 +43,8 @@ def shift_slices(stack: Tensor, shifts: Tensor, pixel: tuple[float, float]) -> T
     `pixel` is (dy, dx) in mm.
     """
     z, height, width = stack.shape
-    move = 2.0 * shifts / (torch.tensor(pixel) * torch.tensor([height, width]))
-    theta = torch.eye(2, 3).repeat(z, 1, 1)
+    move = 2.0 * shifts / (stack.new_tensor(pixel) * stack.new_tensor([height, width]))
+    theta = torch.eye(2, 3, device=stack.device).repeat(z, 1, 1)
     theta[:, :, 2] = -move.flip(1)
     grid = F.affine_grid(theta, [z, 1, height, width], align_corners=False)
     return F.grid_sample(stack[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
@@ -56,17 +58,19 @@ def clinical_stack(
 
     Args:
         spacing: of the volume, mm, `(dx, dy, dz)` as `Image.spacing`.
-        generator: of shifts and noise. A slice is filmed within one breath-hold: its frames share the shift.
+        generator: of shifts and noise, on the volume's device. A slice is filmed within one breath-hold: its frames
+            share the shift.
         thickness: of a slice, mm; they lie `factor * dz` apart.
         breath_hold: standard deviation of each slice's shift along either axis, mm.
         noise: standard deviation of the Rician noise, as a share of the volume's 99th percentile.
     """
     dx, dy, dz = spacing
     frames = volume.reshape(-1, *volume.shape[-3:])
-    thick = torch.tensordot(frames, slice_profile(frames.shape[1], factor, thickness, dz), ([1], [1])).movedim(-1, 1)
-    shifts = breath_hold * torch.randn((thick.shape[1], 2), generator=generator)
+    profile = slice_profile(frames.shape[1], factor, thickness, dz, volume.device)
+    thick = torch.tensordot(frames, profile, ([1], [1])).movedim(-1, 1)
+    shifts = breath_hold * torch.randn((thick.shape[1], 2), generator=generator, device=generator.device)
     moved = torch.stack([shift_slices(frame, shifts, (dy, dx)) for frame in thick])
     bright = frames[:, :: max(1, frames.shape[1] // 8)].flatten(1)
     level = noise * torch.quantile(bright, 0.99, dim=1)[:, None, None, None]
-    grain = level * torch.randn((2, *moved.shape), generator=generator)
+    grain = level * torch.randn((2, *moved.shape), generator=generator, device=generator.device)
     return torch.hypot(moved + grain[0], grain[1]).reshape(*volume.shape[:-3], *moved.shape[1:])

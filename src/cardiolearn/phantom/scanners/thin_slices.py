@@ -31,11 +31,11 @@ _PROFILE = 1.2  # voxels: the full width at half maximum of the point spread thr
 def high_resolution_affine(scene: Scene, shape: Sequence[int] = SHAPE) -> np.ndarray:
     r"""Affine (x, y, z, 1) to RAS mm of a grid of `shape` around the ventricles, its slices across the LV axis."""
     right, down, axis = scene.frame[:, 0], -scene.frame[:, 1], scene.frame[:, 2]
-    middle = scene.origin + scene.frame @ torch.tensor([-14.0, -4.0, 0.5 * scene.heart.height - 4.0])
+    middle = scene.origin + scene.frame @ scene.frame.new_tensor([-14.0, -4.0, 0.5 * scene.heart.height - 4.0])
     steps = torch.stack([d * s for d, s in zip((right, down, axis), SPACING, strict=True)], 1)
-    corner = middle - steps @ (0.5 * (torch.tensor(shape[::-1], dtype=torch.float32) - 1.0))
+    corner = middle - steps @ (0.5 * (steps.new_tensor(shape[::-1]) - 1.0))
     affine = np.eye(4)
-    affine[:3] = torch.cat((steps, corner[:, None]), 1).double().numpy()
+    affine[:3] = torch.cat((steps, corner[:, None]), 1).double().cpu().numpy()
     return affine
 
 
@@ -47,15 +47,15 @@ def scan_high_resolution(
     One scan: the same contrast, coil and grey scale in every frame, and a texture carried along by the heart; only the
     noise is new. Blood is near 400, as in a stack.
     """
-    g = torch.Generator().manual_seed(seed)
+    g = torch.Generator("cpu").manual_seed(seed)
     affine = high_resolution_affine(scene, shape)
-    points = grid_points(affine, shape)
-    columns = torch.from_numpy(affine[:3, :3]).float()
-    table = signals_and_texture(vendor, g)
-    exposures = frame_exposures(shape, vendor, g, range(len(activations)))
-    weight = torch.rand(1, generator=g).item()
+    points = grid_points(affine, shape, scene.device)
+    columns = torch.from_numpy(affine[:3, :3]).float().to(scene.device)
+    table = signals_and_texture(vendor, g).to(scene.device)
+    exposures = frame_exposures(shape, vendor, g, range(len(activations)), scene.device)
+    weight = torch.rand(1, generator=g, device="cpu").item()
     noise = Noise((scene.subject.seed * 7 + 6) % 2**62)
-    profile = slice_profile(2 * shape[0], 2, _PROFILE * SPACING[2], 0.5 * SPACING[2])
+    profile = slice_profile(2 * shape[0], 2, _PROFILE * SPACING[2], 0.5 * SPACING[2], scene.device)
     samples = [scene.over(points + columns @ columns.new_tensor(offset[::-1]), activations) for offset in _SAMPLES]
 
     def texture(places: torch.Tensor) -> torch.Tensor:

@@ -117,7 +117,7 @@ class Anatomy:
         near = ((tissue == 0) & (outside < 40.0)).nonzero(as_tuple=True)
         here, beyond = points[near], outside[near]
         m, right = m.only(near), smoothstep((5.0 - here[..., 0]) / 45.0)
-        patchy = self._fat - 0.8 * (1.0 - right) + (1.0 + self._fat) * self.noise.at(here, 26.0, 3.0)
+        patchy = self._fat - 1.2 + (1.5 + 1.2 * self._fat) * self.noise.at(here, 18.0, 3.0)  # half of it is bare
         thickness = (patchy * (0.35 + 1.0 * right)).clamp_min(0.0)
         above = m.depth < 0.0  # there is no sac between the chambers, but fat, and muscle towards the septum
         wedge = m.epi_now + 3.0 + 0.9 * m.depth  # it narrows upwards

@@ -22,6 +22,7 @@ from cardiolearn.phantom.body.heart import Heart, Material
 from cardiolearn.phantom.body.noise import Noise
 
 _GROUPS = (math.radians(58.0), math.radians(-62.0))  # anterolateral and posteromedial papillary muscles
+_OBLONG = 0.75  # width over height of a papillary muscle, which stands on the wall
 _MOST_CROWDED = 2.6  # a cavity narrows gradually: however small, its middle stays blood
 
 
@@ -77,7 +78,7 @@ class CavityMuscle:
         r = 12.5 + 0.5 * m.rho
         ridges = self.noise.at(torch.stack((x * r, y * r, 0.3 * m.depth), -1), self._ridge)
         muscle = ridges > 3.1 * inward / layer - 0.65
-        ragged = 1.0 + 0.18 * ridges
+        ragged = 1.0 + 0.28 * ridges
         for head in self._papillary:
             muscle |= self._within(head, m, s, ragged, a)
         return muscle & (s > 0.12)
@@ -90,7 +91,8 @@ class CavityMuscle:
         radius = torch.minimum(head.radius * ragged, 0.45 * m.endo_now)
         radius = radius * (along / 0.15).clamp(0.0, 1.0).sqrt() * (along < 1.0)
         turned = 2.0 - 2.0 * torch.cos(m.theta - head.angle)
-        return (m.rho_now - place * m.endo_now) ** 2 + m.rho_now**2 * turned * place < radius**2
+        inward = _OBLONG * (m.rho_now - place * m.endo_now)
+        return inward**2 + m.rho_now**2 * turned * place < radius**2
 
     def right(self, m: Material, inner: Tensor, outer: Tensor, a: float) -> Tensor:
         r"""Which points of the RV cavity are muscle at activation `a`; it lies between the radii `inner` and `outer`
@@ -103,8 +105,9 @@ class CavityMuscle:
         layer = self._rv_layer * (1.0 + 0.5 * a) * (0.35 + 1.5 * s)
         muscle = ridges > 3.0 * (outer - m.rho_now) / layer - 0.5
         muscle |= ridges > 3.0 * (m.rho_now - inner) / (0.35 * layer) - 0.5
+        broken = self.noise.at(at, 9.0, 17.0) > 0.2  # bands do not run on for ever
         bands = self.noise.at(at, 8.0, 11.0).abs() < self._bands * smoothstep((s - 0.3) / 0.4)
-        return muscle | bands | self._within_band(m, s, across)
+        return muscle | (bands & broken) | self._within_band(m, s, across)
 
     def _within_band(self, m: Material, s: Tensor, across: Tensor) -> Tensor:
         # The moderator band, from the septum to the free wall near the acute margin.
@@ -120,7 +123,7 @@ def _heads(angle: float, u: list[float]) -> list[Papillary]:
     # A papillary muscle has one to three heads side by side, with a common root.
     heads = 1 + int(1.5 * (1.0 + u[0]) * 0.999)
     radius = (4.6 + 1.3 * u[1]) / heads**0.35
-    place, tip, root = 0.66 + 0.14 * u[2], 0.34 + 0.06 * u[3], 0.80 + 0.08 * u[4]
+    place, tip, root = 0.70 + 0.13 * u[2], 0.34 + 0.06 * u[3], 0.80 + 0.08 * u[4]
     return [
         Papillary(
             angle + 0.26 * u[2] + 0.34 * (i - 0.5 * (heads - 1)), place + 0.05 * ((i % 2) - 0.5), radius,

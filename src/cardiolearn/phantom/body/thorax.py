@@ -57,9 +57,9 @@ class Thorax:
         self._aorta = ((x - 20.0 + 6 * u[11], y + 18.0 + 6 * u[12]), 10.5 + 2.0 * u[13])
         self._cava = ((x + 26.0 + 5 * u[14], y + 42.0 + 6 * u[15]), 10.0 + 3.0 * u[16])
         self._oesophagus = ((x - 6.0, y + 26.0 + 3 * u[17]), 7.0)
-        self._mediastinum = 20.0 + 10.0 * u[18]
+        self._mediastinum = 13.0 + 8.0 * u[18]
         self._marrow = u[19]
-        self._anterior_fat = max(0.0, 4.0 + 10.0 * u[20])
+        self._anterior_fat = max(0.0, 1.0 + 9.0 * u[20])
 
     def _set_abdomen(self, u: list[float]) -> None:
         hx, hy, hz = self._centre
@@ -173,7 +173,7 @@ class Thorax:
     def _diaphragm(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         hx, hy, _ = self._centre
         under, right, left = self._dome
-        fall = 0.0032 * (y - hy + 18.0) ** 2 * (1.0 + 0.6 * (y < hy - 18.0))
+        fall = 0.0032 * (y - hy + 18.0) ** 2 * (1.0 + 1.8 * (y < hy - 18.0))
         blend_right, blend_left = smoothstep((x - hx - 15.0) / 75.0), smoothstep((hx - 10.0 - x) / 70.0)
         top = under * (1 - blend_right) * (1 - blend_left) + right * blend_right + left * blend_left * (1 - blend_right)
         return top - fall - 0.004 * (x - hx - 80.0).clamp_min(0.0) ** 2 - 0.004 * (hx - 70.0 - x).clamp_min(0.0) ** 2
@@ -185,8 +185,9 @@ class Thorax:
         # Where two random fields cross zero together there are lines: branching vessels.
         narrow = 0.08 + 0.30 * hilum
         tissue[self._crossing(points, narrow, (12.0, 9.0), (13.0, 13.0))] = int(Tissue.LUNG_VESSEL)
+        tissue[self.noise.at(points, 4.5, 21.0) > 2.0 - 0.7 * hilum] = int(Tissue.LUNG_VESSEL)  # cut across: dots
         half = self._mediastinum * (0.55 + 0.45 * smoothstep(-(y + 5.0) / 40.0)) + 10.0 * smoothstep((z - 30.0) / 40.0)
-        half = half * (0.5 + 0.5 * smoothstep((40.0 - y) / 60.0))
+        half = half * smoothstep((self._centre[1] + 12.0 - y) / 50.0)  # in front of the heart the lungs meet
         aside = x - 0.15 * self._centre[0]
         near = (aside.abs() < half + 7.0 * self.noise.bound).nonzero()[:, 0]
         aside = aside.index_add(0, near, 7.0 * self.noise.at(points.index_select(0, near), 50.0, 12.0))
@@ -210,7 +211,7 @@ class Thorax:
         tissue[liver] = int(Tissue.LIVER)
         deep = (liver & (above < -8.0)).nonzero()[:, 0]
         within = points.index_select(0, deep)
-        narrow = torch.full_like(within[:, 0], 0.012 * self._vessel)
+        narrow = torch.full_like(within[:, 0], 0.019 * self._vessel)
         tissue[deep[self._crossing(within, narrow, (20.0, 14.0), (22.0, 17.0))]] = int(Tissue.LIVER_VESSEL)
         tissue[self._organ(points, *self._kidney)] = int(Tissue.KIDNEY)
         tissue[self._organ(points, *self._spleen)] = int(Tissue.SPLEEN)

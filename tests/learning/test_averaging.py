@@ -45,3 +45,13 @@ def test_without_batch_normalisation_nothing_is_computed() -> None:
         raise AssertionError
 
     measure_statistics(nn.Linear(1, 1), (none() for _ in range(3)))  # type: ignore[misc]
+
+
+def test_an_average_stays_on_the_networks_device() -> None:
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    average = WeightAverage()
+    for _ in range(2):
+        average.add(network)
+    average.put_into(network)
+    assert all(value.is_meta for value in (*average.mean.values(), *network.parameters()))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cardiolearn.errors import Unfinished
 from cardiolearn.learning import training
-from cardiolearn.learning.checkpoint import History
+from cardiolearn.learning.checkpoint import History, Keep
 from cardiolearn.learning.training import TrainingPlan, train
 from cardiolearn.learning.weights import ready
 from cardiolearn.methods.segmentation.fcn import FCN
@@ -74,8 +74,8 @@ def test_a_training_goes_on_there_where_it_paused(slices: TrainingSlices, tmp_pa
     network = FCN()
     for _ in range(2):
         with pytest.raises(Unfinished):
-            train(network, slices, slices.loss, plan, CARD, checkpoint=kept, seconds=0.0)
-    history = train(network, slices, slices.loss, plan, CARD, checkpoint=kept, seconds=0.0)
+            train(network, slices, slices.loss, plan, CARD, keep=Keep(kept, seconds=0.0))
+    history = train(network, slices, slices.loss, plan, CARD, keep=Keep(kept, seconds=0.0))
     whole = train(FCN(), slices, slices.loss, plan, CARD)
     assert history.loss == pytest.approx(whole.loss, rel=0.02)  # sums on a card come in any order
 

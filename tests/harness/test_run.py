@@ -93,11 +93,12 @@ def test_good_notebook_beside_bad_ones_is_judged(bad_run: Any) -> None:
 
 STAGED = """import torch
 from torch import nn
+from cardiolearn.learning.checkpoint import Keep
 from cardiolearn.learning.clock import seconds_left
 from cardiolearn.learning.training import TrainingPlan, train
 data, plan, kept = torch.ones(2, 1), TrainingPlan(2, seed=0), run.folder / "toy.safetensors"
 train(nn.Linear(1, 1), lambda *_: (data, data), nn.functional.mse_loss, plan, run.device,
-      checkpoint=kept, seconds=seconds_left())"""
+      keep=Keep(kept, seconds_left()))"""
 
 
 @pytest.mark.slow

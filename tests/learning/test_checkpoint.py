@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import write_tensors
-from cardiolearn.learning.checkpoint import History, TrainingState
+from cardiolearn.learning.checkpoint import History, Keep, TrainingState
 from cardiolearn.learning.training import TrainingPlan, train
 
 SETTINGS = {"seed": 3, "network": "Sequential"}
@@ -161,7 +161,7 @@ def test_a_second_training_with_the_same_checkpoint_waits_and_takes_its_end(tmp_
     def fit(network: nn.Module, on_step: Callable[[int, float], None]) -> None:
         checkpoint, loss = tmp_path / "new" / "state.safetensors", nn.functional.mse_loss
         cpu = torch.device("cpu")
-        train(network, lambda *_: (data, 3 * data), loss, plan, cpu, checkpoint=checkpoint, on_step=on_step)
+        train(network, lambda *_: (data, 3 * data), loss, plan, cpu, keep=Keep(checkpoint), on_step=on_step)
 
     thread = Thread(target=fit, args=(networks[1], lambda step, loss: second.append(step)))
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from cardiolearn.errors import InputError, Unfinished
 from cardiolearn.learning import training
-from cardiolearn.learning.checkpoint import History
+from cardiolearn.learning.checkpoint import History, Keep
 from cardiolearn.learning.snapshots import Snapshots, Watch
 from cardiolearn.learning.training import Schedule, TrainingPlan, train
 from cardiolearn.learning.weights import initialise
@@ -78,7 +78,9 @@ def fit(network: nn.Module, steps: int = 20, *, seed: int = 1, rate: float = 0.0
     r"""Train on the discs; `options` are those of the plan or of `train`."""
     names = {"schedule", "validate_every", "checkpoint_seconds", "average"} & options.keys()
     plan = TrainingPlan(steps, seed, learning_rate=rate, **{name: options.pop(name) for name in names})
-    return train(network, discs, functional.cross_entropy, plan, CPU, **options)
+    kept = {name: options.pop(name) for name in {"checkpoint", "seconds", "watch"} & options.keys()}
+    keep = Keep(kept.pop("checkpoint"), **kept) if kept else None
+    return train(network, discs, functional.cross_entropy, plan, CPU, keep=keep, **options)
 
 
 def test_it_learns_and_ends_in_evaluation_mode() -> None:
@@ -224,8 +226,6 @@ def test_a_training_in_stages_equals_one_at_a_stretch(tmp_path: Path, clock: Non
     assert (history.loss, history.validation, history.averaged) == (
         expected.loss, expected.validation, expected.averaged,
     )  # fmt: skip
-    with pytest.raises(ValueError, match="expected a checkpoint to go on from"):
-        fit(small_network(), 11, seconds=1.0)
 
 
 def test_the_average_is_that_of_the_last_fifth() -> None:
@@ -267,7 +267,7 @@ def test_snapshots_are_taken_early_late_and_at_the_end_and_survive_an_interrupti
     whole, parts = (Watch(file, image[0].clamp(0, 1), truth[0]) for file in files)
     network = small_network()
     start = copy.deepcopy(network).eval()
-    fit(network, 31, watch=whole)
+    fit(network, 31, checkpoint=tmp_path / "whole.safetensors", watch=whole)
     found = Snapshots.read(files[0])
     assert list(found.labels) == [0, 20, 31]
     for step, one in ((0, start), (31, network)):
@@ -380,6 +380,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from cardiolearn.learning import training
+from cardiolearn.learning.checkpoint import Keep
 from cardiolearn.learning.training import TrainingPlan, train
 from cardiolearn.learning.weights import initialise
 
@@ -393,7 +394,7 @@ def run(checkpoint, on_step):
     network = nn.Linear(64, 64)
     initialise(network, seed=0)
     train(network, batches, nn.functional.mse_loss, TrainingPlan(steps=400, seed=0, checkpoint_seconds=0.0),
-          torch.device("cpu"), checkpoint=checkpoint, on_step=on_step)
+          torch.device("cpu"), keep=Keep(checkpoint), on_step=on_step)
     return network
 """
 

@@ -78,6 +78,7 @@ class Run:
         Raises:
             Unfinished: the time that `cardiolearn run --stage` gives is up; the same command goes on.
         """
+        from cardiolearn.learning.checkpoint import Keep
         from cardiolearn.learning.clock import seconds_left
         from cardiolearn.learning.device import training_words
         from cardiolearn.learning.snapshots import Watch
@@ -94,7 +95,7 @@ class Run:
         kept = self.folder / f"{name}-{data.n}-{steps}-{self.seed}.safetensors"
         watch = None if example is None else Watch(kept.with_suffix(".npz"), *example)
         with stage(name, kept, words) as self.stages[name]:
-            history = fit(checkpoint=kept, seconds=seconds_left(), watch=watch)
+            history = fit(keep=Keep(kept, seconds_left(), watch))
         if watch is not None:
             write_atomically(results_dir() / f"{name}_snapshots.npz", watch.path.read_bytes())
         return history

@@ -18,6 +18,7 @@ from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import read_tensors, write_atomically, write_tensors
 from cardiolearn.imaging.locks import locked
 from cardiolearn.learning.averaging import WeightAverage
+from cardiolearn.learning.snapshots import Watch
 
 NOTES = "cardiolearn"
 
@@ -68,6 +69,21 @@ class History:
             return False
         step, score = np.array(late).T
         return bool(abs(np.polyfit(step - step.mean(), score, 1)[0]) * last / 3 <= tolerance)
+
+
+@dataclass(frozen=True)
+class Keep:
+    r"""What of a training is kept: its checkpoint `path`, from which it goes on, and pictures of an example.
+
+    Args:
+        path: of the checkpoint, whole at any time.
+        seconds: pause after so long, but not before a step is done.
+        watch: takes snapshots at its steps and at the end.
+    """
+
+    path: Path
+    seconds: float | None = None
+    watch: Watch | None = None
 
 
 class TrainingState:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -23,9 +22,9 @@ from tqdm import tqdm
 
 from cardiolearn.errors import Unfinished
 from cardiolearn.learning.averaging import measure_statistics
-from cardiolearn.learning.checkpoint import History, TrainingState
+from cardiolearn.learning.checkpoint import History, Keep, TrainingState
 from cardiolearn.learning.device import keep_freed_memory, place, trains_in_half
-from cardiolearn.learning.snapshots import STEPS, Watch
+from cardiolearn.learning.snapshots import STEPS
 
 Batches = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -90,31 +89,27 @@ class TrainingPlan:
 def train(
     network: nn.Module, batches: Batches, loss: Loss, plan: TrainingPlan, device: torch.device, *,
     validate: Callable[[nn.Module], float] | None = None,
-    checkpoint: Path | None = None,
-    seconds: float | None = None,
-    watch: Watch | None = None,
+    keep: Keep | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> History:  # fmt: skip
     r"""Train `network` in place with Adam; it ends on `device`, in evaluation mode, with its best validated weights.
 
     Batch and random numbers of a step depend on `(seed, step)` alone, so on the CPU a training is repeatable and one
-    that was interrupted goes on from `checkpoint` as if nothing had happened, bit for bit. Calling again after the end
-    returns at once. The network computes in bfloat16 where that is faster (`trains_in_half`), the loss never.
+    that was interrupted goes on as if nothing had happened, bit for bit. Calling again after the end returns at once.
+    The network computes in bfloat16 where that is faster (`trains_in_half`), the loss never.
 
     Args:
         batches: `(step, generator)` to `(input, target)`; steps count from 0. The generator is of `device`, and so
             should be what is made with it.
         loss: `(output, target)` to a scalar.
         validate: network in evaluation mode to a score, higher is better.
-        checkpoint: file to resume from and to keep up to date, whole at any time; a second training with it waits.
-        seconds: pause after so long, but not before a step is done. Needs a `checkpoint`.
-        watch: takes snapshots of an example at its steps and at the end.
+        keep: a checkpoint to go on from, and when to pause; a second training with the same one waits.
         on_step: called with the number of steps done and the loss, e.g. to plot a curve.
 
     Raises:
-        InputError: `checkpoint` is damaged or belongs to another training.
+        InputError: the checkpoint is damaged or belongs to another training.
         FloatingPointError: the loss is not finite; the message names the step.
-        Unfinished: the `seconds` are over; the same call goes on from `checkpoint`.
+        Unfinished: the seconds of `keep` are over; the same call goes on.
 
     >>> layer = nn.Linear(1, 1)
     >>> data = torch.ones(4, 1)
@@ -124,44 +119,62 @@ def train(
     >>> round(layer(data).mean().item(), 1)
     3.0
     """
-    if seconds is not None and checkpoint is None:
-        raise ValueError("train: expected a checkpoint to go on from, where the training is to pause")
     place(network, device)
     keep_freed_memory()
     state = TrainingState(network, plan.learning_rate)
-    settings = plan.settings(network)
     with (
-        state.resumed(checkpoint, settings),
+        state.resumed(keep.path if keep else None, plan.settings(network)),
         _own_random_numbers(device),
         tqdm(total=plan.steps, initial=state.done, disable=_quiet(), unit="step") as bar,
     ):
         network.train()
-        began = saved = time.perf_counter()
-        before, until = state.history.seconds, math.inf if seconds is None else began + seconds
-        _look(watch, state, plan)
+        keeper = _Keeper(state, plan, keep)
         while state.done < plan.steps:
             for group in state.optimiser.param_groups:
                 group["lr"] = plan.rate(state.done)
             value = _step(network, batches, loss, state.optimiser, (plan.seed, state.done), device)
             state.note(value)
             _judge(state, plan, validate, batches, device)
-            _look(watch, state, plan)
-            now = time.perf_counter()
-            state.history.seconds, last = before + now - began, state.done == plan.steps
-            if checkpoint is not None and (last or now >= min(saved + plan.checkpoint_seconds, until)):
-                state.save(checkpoint, settings)
-                saved = now
+            keeper.after_a_step()
             if on_step is not None:
                 on_step(state.done, value)
             bar.set_postfix(loss=f"{value:.4f}", refresh=False)
             bar.update()
-            if checkpoint is not None and now >= until and not last:
-                raise Unfinished(f"{checkpoint.stem}: {state.done} of {plan.steps} training steps are done")
+            keeper.pause_if_over()
     state.take_best()
     network.eval()
-    if watch is not None:
-        watch.take(plan.steps, network)
+    if keep and keep.watch:
+        keep.watch.take(plan.steps, network)
     return state.history
+
+
+class _Keeper:
+    r"""Looks at the clock after each step: what is due is saved, and when the time is up the training pauses."""
+
+    def __init__(self, state: TrainingState, plan: TrainingPlan, keep: Keep | None) -> None:
+        self.state, self.plan, self.keep = state, plan, keep
+        self.now = self.saved = time.perf_counter()
+        self.began = self.now - state.history.seconds
+        self.until = math.inf if keep is None or keep.seconds is None else self.now + keep.seconds
+        self._look()
+
+    def after_a_step(self) -> None:
+        self._look()
+        self.now = time.perf_counter()
+        self.state.history.seconds = self.now - self.began
+        due = self.now >= min(self.saved + self.plan.checkpoint_seconds, self.until)
+        if self.keep and (due or self.state.done == self.plan.steps):
+            self.state.save(self.keep.path, self.plan.settings(self.state.network))
+            self.saved = self.now
+
+    def pause_if_over(self) -> None:
+        if self.keep and self.now >= self.until and self.state.done < self.plan.steps:
+            done = f"{self.state.done} of {self.plan.steps} training steps are done"
+            raise Unfinished(f"{self.keep.path.stem}: {done}")
+
+    def _look(self) -> None:
+        if self.keep and self.keep.watch and self.state.done in STEPS and self.state.done < self.plan.steps:
+            self.keep.watch.take(self.state.done, self.state.network)
 
 
 def _step(
@@ -218,11 +231,6 @@ def _judge(
         measure_statistics(state.network, fresh)
         if validate is not None:
             state.judge_average(_score(state.network, validate))
-
-
-def _look(watch: Watch | None, state: TrainingState, plan: TrainingPlan) -> None:
-    if watch is not None and state.done in STEPS and state.done < plan.steps:
-        watch.take(state.done, state.network)
 
 
 def _score(network: nn.Module, validate: Callable[[nn.Module], float]) -> float:

@@ -7,8 +7,17 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+import torch
 
 from cardiolearn.imaging import locks
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    r"""What is marked `cuda` is skipped by name where no card is."""
+    marked = [item for item in items if item.get_closest_marker("cuda")]
+    if marked and not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="torch finds no CUDA card on this machine"))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from toys import write_kit
 
 from cardiolearn import __version__, cli
 from cardiolearn.errors import InputError
@@ -45,10 +47,10 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_run_passes_everything_on(settings: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     options = ["--profile", "full", "--jobs", "2", "--out", tmp_path, "--resume", "--record", "--seed", "3"]
     monkeypatch.chdir(tmp_path)
-    more = ["--time-limit", "1.5", "--cluster", "tcp://h:1", "-p", "data_dir=.", "-p", "device=cpu"]
+    more = ["--time-limit", "1.5", "--cluster", "tcp://h:1", "-p", "data_dir=.", "--device", "cpu", "--stage", "9"]
     assert call(monkeypatch, "run", "01", "02", *options, *more) == 0
     parameters = {"profile": "full", "seed": 3, "data_dir": str(tmp_path), "device": "cpu"}
-    expected = harness.RunOptions(parameters, 2, tmp_path, True, True, 90.0, "tcp://h:1")
+    expected = harness.RunOptions(parameters, 2, tmp_path, True, True, 90.0, 540.0, "tcp://h:1")
     assert settings == [["01", "02"], expected]
 
 
@@ -68,14 +70,30 @@ def test_a_parameter_that_would_have_no_effect_is_one_line(
     settings: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for given, said in (
-        (["device"], "-p device: expected NAME=VALUE"),
+        (["frames"], "-p frames: expected NAME=VALUE"),
+        (["device=cpu"], "-p device=cpu: use --device cpu"),
         (["seed=3"], "-p seed=3: use --seed 3"),
         (["profile=full"], "-p profile=full: use --profile full"),
-        (["device=cpu", "device=cuda"], "-p device=cuda: expected one value of device, got another before"),
+        (["weights=a", "weights=b"], "-p weights=b: expected one value of weights, got another before"),
     ):
         assert call(monkeypatch, "run", *(word for text in given for word in ("-p", text))) == 2
         assert capsys.readouterr().err == f"cardiolearn: {said}\n"
     assert settings == []
+
+
+def test_a_device_that_is_not_there_is_one_line_and_nothing_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CARDIOLEARN_HOME", str(write_kit(tmp_path / "kit")))
+    for device, said in (
+        ("cuda", "'cuda' was asked for, but this machine"),
+        ("gpu", "expected auto, cpu, cuda or mps"),
+    ):
+        assert call(monkeypatch, "run", "--device", device) == 2
+        shown = capsys.readouterr().err
+        assert shown.count("\n") == 1 and said in shown
+    assert not (tmp_path / "kit" / "runs").exists()
 
 
 def test_segment_prints_the_answer_and_refuses_in_one_line(

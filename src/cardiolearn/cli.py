@@ -33,7 +33,11 @@ def run(
     ] = False,
     record: Annotated[bool, typer.Option("--record", help="Write course/results/<profile>.json.")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     time_limit: Annotated[float | None, typer.Option(min=0.01, help="Minutes a notebook may take in all.")] = None,
+    stage: Annotated[
+        float | None, typer.Option(min=0.01, help="Minutes after which long work pauses; --resume goes on with it.")
+    ] = None,
     cluster: Annotated[str | None, typer.Option(help="Dask scheduler, tcp://...")] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Another parameter: -p data_dir=PATH")
@@ -44,12 +48,13 @@ def run(
 
     given = _parameters(parameter or ())
     options = RunOptions(
-        parameters=given | {"profile": profile, "seed": seed},
+        parameters=given | {"profile": profile, "seed": seed, "device": device},
         jobs=jobs,
         out=out,
         resume=resume,
         record=record,
         time_limit=time_limit and 60 * time_limit,
+        stage=stage and 60 * stage,
         cluster=cluster,
     )
     results, problems = run_lessons(lessons or (), options)
@@ -130,7 +135,7 @@ def _parameters(texts: Sequence[str]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for text in texts:
         name, value = _parameter(text)
-        if name in ("profile", "seed"):
+        if name in ("profile", "seed", "device"):
             raise InputError(f"-p {text}: use --{name} {text.partition('=')[2]}")
         if name in given and given[name] != value:
             raise InputError(f"-p {text}: expected one value of {name}, got another before")
@@ -141,8 +146,8 @@ def _parameters(texts: Sequence[str]) -> dict[str, Any]:
 def _parameter(text: str) -> tuple[str, Any]:
     r"""`name=value`, the value as Python writes it or as text; an existing path becomes absolute.
 
-    >>> _parameter("frames=3"), _parameter("device=cpu")
-    (('frames', 3), ('device', 'cpu'))
+    >>> _parameter("frames=3"), _parameter("weights=shipped")
+    (('frames', 3), ('weights', 'shipped'))
     """
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():

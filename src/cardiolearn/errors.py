@@ -12,3 +12,7 @@ class InputError(ValueError):
 
 class InputWarning(UserWarning):
     r"""A file said two things, or something unusual, and its reader chose: one line that names file and choice."""
+
+
+class Unfinished(Exception):  # noqa: N818 - no error: the work is kept, and the same command goes on with it
+    r"""Long work paused because its time is up; the message says how far it is."""

@@ -17,8 +17,9 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKerne
 from torch import nn
 from toys import write_kit
 
-from cardiolearn.harness import machine
+from cardiolearn.harness import machine, speed
 from cardiolearn.harness.machine import machine_lines
+from cardiolearn.harness.speed import Speed
 from cardiolearn.home import find_home
 from cardiolearn.learning.weights import Provenance, ship_weights
 from cardiolearn.phantom.cohorts.cache import CACHE_VARIABLE
@@ -35,6 +36,7 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     for variable in ("JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
         monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
+    monkeypatch.setattr(speed, "measure_speed", lambda device: Speed(1234.4, 56.6))
     monkeypatch.setattr(machine, "_networks", lambda: {"net": lambda: nn.Linear(2, 1)})
     ship_weights("net", nn.Linear(2, 1), ORIGIN)
     (home / "course" / "results" / "toy.csv").write_text("subject,dice\na,0.5\n")
@@ -61,6 +63,8 @@ def test_a_machine_that_is_ready_and_is_left_as_it_was(kit: Path, monkeypatch: p
     assert list(said) == [
         "python", "torch", "device", "cache", "kit", "course", "weights", "runs", "kernel", "jupyter", "figures",
     ]  # fmt: skip
+    words = "renders 1234 slices of 128x128 a second, renders and learns from 57 in "
+    assert words in said["device"] and said["device"].endswith(("bfloat16", "float32"))
     assert said["course"] == "1 claims, 1 tables, recorded runs: none" and said["weights"] == "1 files whole: net"
     assert said["runs"] == str(kit / "runs") and said["cache"].startswith(str(kit.parent / "cache" / "phantom-"))
     assert sorted(kit.rglob("*")) == before and list((kit.parent / "cache").iterdir()) == []

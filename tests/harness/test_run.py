@@ -23,6 +23,7 @@ from cardiolearn.harness import run
 from cardiolearn.harness.execute import Job, Outcome
 from cardiolearn.harness.run import RunOptions, run_lessons
 from cardiolearn.lab.records import MIME, make_record
+from cardiolearn.phantom.cohorts.cache import CACHE_VARIABLE
 
 RECORD = "run.record('toy.{name}', [1.0, 2.0])"
 WIDGET = """import ipywidgets
@@ -88,6 +89,35 @@ def test_good_notebook_beside_bad_ones_is_judged(bad_run: Any) -> None:
     assert {m["notebook"] for m in results["metrics"].values()} == {"01_good"}  # failed notebooks leave no numbers
     executed = nbformat.read(home / "runs/x/01_good.ipynb", 4)
     assert "shown" in "".join(str(cell.get("outputs")) for cell in executed.cells)
+
+
+STAGED = """import torch
+from torch import nn
+from cardiolearn.learning.checkpoint import Keep
+from cardiolearn.learning.clock import seconds_left
+from cardiolearn.learning.training import TrainingPlan, train
+data, plan, kept = torch.ones(2, 1), TrainingPlan(2, seed=0), run.folder / "toy.safetensors"
+train(nn.Linear(1, 1), lambda *_: (data, data), nn.functional.mse_loss, plan, run.device,
+      keep=Keep(kept, seconds_left()))"""
+
+
+@pytest.mark.slow
+def test_a_notebook_whose_time_is_up_is_unfinished_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = write_kit(tmp_path / "kit")
+    monkeypatch.setenv("CARDIOLEARN_HOME", str(home))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    write_notebook(home / "notebooks" / "01_good.ipynb", STAGED, GOOD)
+    options = RunOptions(home=home, out=home / "runs" / "x", resume=True, record=True, stage=0.01)
+    results, problems = run_lessons([], options)
+    go_on = "go on with the same command and --resume"
+    assert problems == [f"01_good: Unfinished: toy: 1 of 2 training steps are done; {go_on}"]
+    assert results["notebooks"]["01_good"]["status"] == "unfinished" and results["metrics"] == {}
+    assert not (home / "course" / "results" / "classroom.json").exists()
+    results, problems = run_lessons([], options)
+    assert problems == [] and results["notebooks"]["01_good"]["status"] == "ok"
+    assert {"device", "precision"} <= set(results["notebooks"]["01_good"])
 
 
 @pytest.fixture(scope="module")

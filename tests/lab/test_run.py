@@ -13,10 +13,13 @@ import torch
 from hearts import ringed_heart
 
 from cardiolearn import home, lab
-from cardiolearn.errors import InputError
+from cardiolearn.errors import InputError, Unfinished
 from cardiolearn.imaging.study import Study, write_study
 from cardiolearn.lab import recorded
 from cardiolearn.lab.records import WEIGHTS_MIME
+from cardiolearn.learning.clock import UNTIL_VARIABLE
+from cardiolearn.learning.device import training_words
+from cardiolearn.learning.snapshots import Snapshots
 from cardiolearn.learning.weights import shipped_weights
 from cardiolearn.methods.segmentation.fcn import FCN
 from cardiolearn.methods.segmentation.training_slices import TrainingSlices
@@ -24,6 +27,7 @@ from cardiolearn.phantom.cohorts import cache, studies
 from cardiolearn.phantom.cohorts.slice_maps import SIZE, SliceMaps
 from cardiolearn.phantom.cohorts.studies import Examination
 
+CPU = torch.device("cpu")
 GOOD: dict[str, Any] = {"seed": 0, "device": "cpu", "data_dir": None, "weights": "shipped"}
 
 
@@ -104,6 +108,27 @@ def test_longer_trainings_go_on_where_they_stopped(start: Any, tmp_path: Path) -
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
 
 
+def test_a_longer_training_pauses_when_its_time_is_up_and_keeps_what_it_saw(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, words = slices(), training_words(CPU)
+    monkeypatch.setenv(UNTIL_VARIABLE, "0")
+    seen: list[int] = []
+    for done in (1, 2):
+        with pytest.raises(Unfinished, match=rf"^toy-6-3-0: {done} of 3 training steps are done"):
+            start("reproduce").train(FCN(4), data, "toy", 3, lambda step, loss: seen.append(step), example=data.example)
+    assert not (tmp_path / "course" / "results" / "toy_snapshots.npz").exists()
+    run, network = start("reproduce"), FCN(4)
+    history = run.train(network, data, "toy", 3, lambda step, loss: seen.append(step), example=data.example)
+    assert seen == history.steps == [1, 2, 3] and history.averaged is not None
+    assert f"s on {words}, commit" in capsys.readouterr().out and run.stages["toy"]["device"] == words
+    found = Snapshots.read(tmp_path / "course" / "results" / "toy_snapshots.npz")
+    assert list(found.labels) == [0, 3]
+    assert np.array_equal(found.labels[3], network(data.example[0][None]).argmax(1)[0])
+    start("classroom").train(FCN(4), data, "toy", 2, example=data.example)  # is short, and has no time to be up
+    assert f"s on {words}" in capsys.readouterr().out
+
+
 def test_what_is_tested_is_what_the_file_will_hold(start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, network = start("reproduce"), FCN(4, seed=3)
     ready = run.trained(network, "toy")
@@ -119,7 +144,7 @@ def test_what_is_tested_is_what_the_file_will_hold(start: Any, tmp_path: Path, m
     folder = str(tmp_path / "course" / "weights")
     assert said == [{WEIGHTS_MIME: {"name": "toy", "sha256": origin.sha256, "folder": folder}}]
     assert (origin.notebook, origin.profile, origin.metrics) == ("01_toy", "reproduce", {"dice": 0.5})
-    assert (origin.commit, len(origin.phantom), origin.device) == ("unknown", 8, "cpu")
+    assert (origin.commit, len(origin.phantom), origin.device) == ("unknown", 8, training_words(CPU))
     run.stages["toy"] = {"commits": ["older", "newer"], "phantom": "c0ffee12", "device": "cuda"}
     run.ship(network, "toy", {"dice": 0.5})  # its training was finished before, by other code
     origin = shipped_weights()["toy"]

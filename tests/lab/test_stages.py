@@ -50,6 +50,19 @@ def test_reading_a_finished_stage_leaves_its_note_alone(
     assert json.loads((tmp_path / "table.csv.stage.json").read_text()) == note
 
 
+def test_a_stage_that_pauses_again_counts_however_short_it_was(
+    tmp_path: Path, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "state.safetensors"
+    kept.write_text("half of it")
+    note = {"seconds": 5000.0, "commits": ["old"], "device": "cpu", "phantom": "c0ffee12", "date": "2026-01-01"}
+    (tmp_path / "state.safetensors.stage.json").write_text(json.dumps(note))
+    with pytest.raises(KeyboardInterrupt), stages.stage("state", kept, "cuda"):
+        raise KeyboardInterrupt
+    found = json.loads((tmp_path / "state.safetensors.stage.json").read_text())
+    assert (found["seconds"], found["commits"], found["device"]) == (5100.0, ["old", "first"], "cuda")
+
+
 def test_what_an_older_version_finished_says_that_nothing_is_known(
     tmp_path: Path, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

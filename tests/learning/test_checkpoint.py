@@ -9,13 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import linregress
 from torch import Tensor, nn
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import write_tensors
-from cardiolearn.learning.checkpoint import History, TrainingState
+from cardiolearn.learning.checkpoint import History, Keep, TrainingState
 from cardiolearn.learning.training import TrainingPlan, train
 
 SETTINGS = {"seed": 3, "network": "Sequential"}
@@ -37,7 +39,8 @@ def step(state: TrainingState, n: int = 1) -> None:
         state.optimiser.zero_grad()
         loss.backward()
         state.optimiser.step()
-        state.note(loss.item(), 0.5 * (state.done + 1))
+        state.note(loss.item())
+        state.history.seconds = 0.5 * state.done
 
 
 def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
@@ -49,7 +52,10 @@ def test_a_state_comes_back_whole(tmp_path: Path) -> None:
     left = TrainingState(small_network(), 0.01)
     step(left, 3)
     left.judge(0.7)
+    left.average.add(left.network)
     step(left, 2)
+    left.average.add(left.network)
+    left.judge_average(0.6)
     left.judge(0.4)
     left.save(path, SETTINGS)
     assert os.listdir(path.parent) == ["state.safetensors"]
@@ -58,6 +64,7 @@ def test_a_state_comes_back_whole(tmp_path: Path) -> None:
     assert same(found.network.state_dict(), left.network.state_dict())
     assert same(found.best, left.best) and not same(found.best, left.network.state_dict())
     assert (found.done, found.best_score, found.history) == (5, 0.7, left.history)
+    assert same(found.average.mean, left.average.mean) and found.average.n == 2 and found.history.averaged == 0.6
     assert found.history.validation == {3: 0.7, 5: 0.4} and found.history.seconds == 2.5
     for mine, theirs in zip(found.optimiser.param_groups[0]["params"], left.network.parameters(), strict=True):
         moments, expected = found.optimiser.state[mine], left.optimiser.state[theirs]
@@ -65,6 +72,8 @@ def test_a_state_comes_back_whole(tmp_path: Path) -> None:
         assert moments["step"] == 5 and moments["exp_avg"].stride() == mine.stride()
     for state in (left, found):
         step(state, 4)
+        state.average.add(state.network)
+    assert same(found.average.mean, left.average.mean)
     assert same(found.network.state_dict(), left.network.state_dict())
 
 
@@ -116,14 +125,43 @@ def test_a_written_history_holds_its_losses_to_four_decimals(tmp_path: Path) -> 
     assert history.loss[2] == 1 / 3
 
 
+@pytest.mark.parametrize(("rise", "flat"), [(0.0, True), (0.0009, True), (0.0011, False), (-0.0011, False)])
+def test_a_score_is_flat_where_its_line_over_the_last_third_is(rise: float, flat: bool) -> None:
+    r"""90 steps with a score at every 5th; over the last third, 30 steps, the line may rise by 0.03."""
+    generator = np.random.default_rng(0)
+    score = {}
+    for number, step in enumerate(range(5, 91, 5)):
+        early = step < 60
+        score[step] = generator.random() if early else 0.8 + rise * (step - 60) + 0.01 * (number % 2 - 0.5)
+    history = History(list(range(1, 91)), [0.0] * 90, score)
+    x = np.array([step for step in score if step >= 60])
+    slope = linregress(x, [score[step] for step in x]).slope
+    assert history.flat(0.03) == flat == (abs(slope) * 30 <= 0.03)
+
+
+def test_too_few_scores_show_nothing() -> None:
+    assert not History([1, 2, 3], [0.0] * 3, {1: 0.5, 2: 0.5, 3: 0.5}).flat(1.0)
+    assert not History().flat(1.0)
+
+
+def test_the_best_score_of_a_resumed_training_may_be_that_of_the_average(tmp_path: Path) -> None:
+    left, found = (TrainingState(small_network(), 0.01) for _ in range(2))
+    step(left)
+    left.judge(0.5)
+    left.judge_average(0.8)
+    left.save(tmp_path / "state.safetensors", SETTINGS)
+    found.load(tmp_path / "state.safetensors", SETTINGS)
+    assert found.best_score == 0.8
+
+
 def test_a_second_training_with_the_same_checkpoint_waits_and_takes_its_end(tmp_path: Path, waiting: Event) -> None:
-    data, plan = torch.linspace(-1, 1, 8)[:, None], TrainingPlan(6, seed=0, checkpoint_every=2)
+    data, plan = torch.linspace(-1, 1, 8)[:, None], TrainingPlan(6, seed=0, checkpoint_seconds=0.0)
     networks, second = [nn.Linear(1, 1), nn.Linear(1, 1)], list[int]()
 
     def fit(network: nn.Module, on_step: Callable[[int, float], None]) -> None:
         checkpoint, loss = tmp_path / "new" / "state.safetensors", nn.functional.mse_loss
         cpu = torch.device("cpu")
-        train(network, lambda *_: (data, 3 * data), loss, plan, cpu, checkpoint=checkpoint, on_step=on_step)
+        train(network, lambda *_: (data, 3 * data), loss, plan, cpu, keep=Keep(checkpoint), on_step=on_step)
 
     thread = Thread(target=fit, args=(networks[1], lambda step, loss: second.append(step)))
 

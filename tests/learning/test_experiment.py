@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +17,9 @@ import pandas as pd
 import pytest
 import torch
 
-from cardiolearn.errors import InputError
+from cardiolearn.errors import InputError, Unfinished
 from cardiolearn.learning import experiment
+from cardiolearn.learning.clock import UNTIL_VARIABLE
 from cardiolearn.learning.experiment import (
     Rows,
     Stage,
@@ -111,6 +113,28 @@ def test_a_failure_in_another_process_ends_the_experiment_and_leaves_nothing(tmp
     with pytest.raises(TypeError):  # "x" + 0
         run_stages(path, partial(partial, operator.add), variants=["x"], seeds=[0], settings=SETTINGS, jobs=2)
     assert not path.exists()
+
+
+def test_when_time_is_up_no_further_stage_begins_and_the_same_call_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, stage, now = tmp_path / "toy.csv", Lab(), [100.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    monkeypatch.setenv(UNTIL_VARIABLE, "102.5")
+
+    def work(variant: str, seed: int) -> Callable[[], Rows]:
+        def measured() -> Rows:
+            now[0] += 1.0
+            return stage.work(variant, seed)
+
+        return measured
+
+    options: dict[str, Any] = {"variants": ["x", "yy"], "seeds": [0, 3], "settings": SETTINGS}
+    with pytest.raises(Unfinished, match=r"^toy: 3 of 4 stages are done"):
+        run_stages(path, work, **options)
+    assert stage.calls == [("x", 0), ("yy", 0), ("x", 3)]
+    monkeypatch.delenv(UNTIL_VARIABLE)
+    assert len(run_stages(path, work, **options)) == 8 and stage.calls[3:] == [("yy", 3)]
 
 
 def test_only_the_asked_variants_and_seeds_come_back(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ r"""The training loop: repeatable, resumable bit for bit, killed without loss, s
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import signal
@@ -11,17 +12,34 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cardiolearn.errors import InputError
-from cardiolearn.learning.checkpoint import History
+from cardiolearn.errors import InputError, Unfinished
+from cardiolearn.learning import training
+from cardiolearn.learning.checkpoint import History, Keep
+from cardiolearn.learning.snapshots import Snapshots, Watch
 from cardiolearn.learning.training import Schedule, TrainingPlan, train
 from cardiolearn.learning.weights import initialise
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["float32", "bfloat16"])
+def half(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    r"""Every test is made in either precision, whatever this machine's processor is good at."""
+    monkeypatch.setattr(training, "trains_in_half", lambda device: request.param)
+    return bool(request.param)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    r"""A second passes each time that the training looks at its clock: when it begins, and after every step."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
 
 
 def small_network(seed: int = 0) -> nn.Sequential:
@@ -58,9 +76,11 @@ def same(first: nn.Module, second: nn.Module) -> bool:
 
 def fit(network: nn.Module, steps: int = 20, *, seed: int = 1, rate: float = 0.01, **options: Any) -> History:
     r"""Train on the discs; `options` are those of the plan or of `train`."""
-    names = {"schedule", "validate_every", "checkpoint_every"} & options.keys()
+    names = {"schedule", "validate_every", "checkpoint_seconds", "average"} & options.keys()
     plan = TrainingPlan(steps, seed, learning_rate=rate, **{name: options.pop(name) for name in names})
-    return train(network, discs, functional.cross_entropy, plan, CPU, **options)
+    kept = {name: options.pop(name) for name in {"checkpoint", "seconds", "watch"} & options.keys()}
+    keep = Keep(kept.pop("checkpoint"), **kept) if kept else None
+    return train(network, discs, functional.cross_entropy, plan, CPU, keep=keep, **options)
 
 
 def test_it_learns_and_ends_in_evaluation_mode() -> None:
@@ -75,7 +95,7 @@ def test_it_learns_and_ends_in_evaluation_mode() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_it_is_torchs_adam_on_the_batches_it_was_given(schedule: Schedule) -> None:
+def test_it_is_torchs_adam_on_the_batches_it_was_given(schedule: Schedule, half: bool) -> None:
     network = nn.Sequential(  # no bias before the normalisation: nothing would pull at it but rounding
         nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1)
     )
@@ -93,7 +113,9 @@ def test_it_is_torchs_adam_on_the_batches_it_was_given(schedule: Schedule) -> No
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 8 if schedule == "cosine" else 10**9)
     for image, target in seen:
         optimiser.zero_grad()
-        loss = functional.cross_entropy(other(image), target)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            output = other(image)
+        loss = functional.cross_entropy(output.float(), target)
         loss.backward()
         optimiser.step()
         falling.step()
@@ -104,9 +126,7 @@ def test_it_is_torchs_adam_on_the_batches_it_was_given(schedule: Schedule) -> No
         torch.testing.assert_close(network.state_dict()[name], value, rtol=1e-3, atol=1e-5)
 
 
-def test_seconds_go_on_where_an_earlier_training_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = itertools.count()
-    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))  # a second each time it is looked at
+def test_seconds_go_on_where_an_earlier_training_stopped(tmp_path: Path, clock: None) -> None:
     options = {"checkpoint": tmp_path / "state.safetensors"}
     assert fit(small_network(), 5, **options).seconds == 5.0
     assert fit(small_network(), 8, **options).seconds == 8.0
@@ -154,8 +174,11 @@ class StoppedError(Exception):
 
 @pytest.mark.parametrize("stop_at", [1, 7, 10, 19])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, stop_at: int, schedule: str) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(
+    tmp_path: Path, clock: None, stop_at: int, schedule: str
+) -> None:
     options: dict[str, Any] = {"schedule": schedule, "validate": accuracy, "validate_every": 4}
+    options["average"] = schedule == "cosine"
     whole = small_network()
     expected = fit(whole, **options)
 
@@ -163,7 +186,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, stop_at:
         if step == stop_at:
             raise StoppedError
 
-    options |= {"checkpoint": tmp_path / "run" / "state.safetensors", "checkpoint_every": 3}
+    options |= {"checkpoint": tmp_path / "run" / "state.safetensors", "checkpoint_seconds": 3.0}
     with pytest.raises(StoppedError):
         fit(small_network(), on_step=interrupt, **options)
     resumed = small_network(seed=77 if stop_at >= 3 else 0)  # what it began with is forgotten once a checkpoint exists
@@ -172,7 +195,105 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, stop_at:
     assert first_steps[0] == stop_at // 3 * 3 + 1
     assert same(resumed, whole)
     assert (history.steps, history.loss) == (expected.steps, expected.loss)
-    assert history.validation == expected.validation
+    assert (history.validation, history.averaged) == (expected.validation, expected.averaged)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 3.0])
+def test_a_training_in_stages_equals_one_at_a_stretch(tmp_path: Path, clock: None, seconds: float) -> None:
+    r"""Of 11 steps each stage takes as many as it has seconds, but one at least."""
+    options: dict[str, Any] = {"schedule": "cosine", "average": True, "validate": accuracy, "validate_every": 2}
+    whole = small_network()
+    expected = fit(whole, 11, **options)
+    path, ends = tmp_path / "state.safetensors", list[int]()
+    while True:
+        network, steps = small_network(seed=len(ends)), list[int]()
+        try:
+            history = fit(
+                network,
+                11,
+                checkpoint=path,
+                seconds=seconds,
+                on_step=lambda step, _, s=steps: s.append(step),
+                **options,
+            )
+            break
+        except Unfinished as pause:
+            ends.append(steps[-1])
+            assert str(pause) == f"state: {ends[-1]} of 11 training steps are done"
+    length = max(1, int(seconds))
+    assert ends == list(range(length, 11, length))
+    assert same(network, whole)
+    assert (history.loss, history.validation, history.averaged) == (
+        expected.loss, expected.validation, expected.averaged,
+    )  # fmt: skip
+
+
+def test_the_average_is_that_of_the_last_fifth() -> None:
+    r"""With a gradient of constant sign Adam's steps are as long as the rate: weights are at -0.01 k after k steps."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(network.weight)
+    plan = TrainingPlan(steps=20, seed=0, learning_rate=0.01, average=True)
+    batch = torch.ones(1, 1), torch.ones(1, 1)
+    train(network, lambda *_: batch, lambda output, target: (output * target).sum(), plan, CPU)
+    assert network.weight.item() == pytest.approx(-0.01 * (17 + 18 + 19 + 20) / 4, rel=1e-4)
+
+
+def test_the_average_is_taken_where_it_is_best_and_its_statistics_are_those_of_its_weights() -> None:
+    for scores, better in (([0.2, 0.3, 0.4], True), ([0.2, 0.4, 0.3], False)):
+        given, seen = iter(scores), list[nn.Module]()
+
+        def validate(network: nn.Module, given: Any = given, seen: list[nn.Module] = seen) -> float:
+            seen.append(copy.deepcopy(network))
+            return next(given)
+
+        network = small_network()
+        history = fit(network, 10, average=True, validate=validate, validate_every=5)
+        assert (history.validation, history.averaged) == ({5: scores[0], 10: scores[1]}, scores[2])
+        assert same(network, seen[2 if better else 1]) and not same(seen[1], seen[2])
+        convolution, norm = seen[2][0], seen[2][1]
+        assert isinstance(norm, nn.BatchNorm2d)
+        many = discs(0, torch.Generator().manual_seed(1))[0]
+        for seed in range(2, 300):
+            many = torch.cat([many, discs(0, torch.Generator().manual_seed(seed))[0]])
+        found = convolution(many).detach()
+        torch.testing.assert_close(norm.running_mean, found.mean((0, 2, 3)), atol=0.03, rtol=0.03)
+        torch.testing.assert_close(norm.running_var, found.var((0, 2, 3)), atol=0.03, rtol=0.05)
+        assert norm.momentum == 0.1
+
+
+def test_snapshots_are_taken_early_late_and_at_the_end_and_survive_an_interruption(tmp_path: Path) -> None:
+    image, truth = discs(0, torch.Generator().manual_seed(5))
+    files = [tmp_path / name / "watch.npz" for name in ("whole", "parts")]
+    whole, parts = (Watch(file, image[0].clamp(0, 1), truth[0]) for file in files)
+    network = small_network()
+    start = copy.deepcopy(network).eval()
+    fit(network, 31, checkpoint=tmp_path / "whole.safetensors", watch=whole)
+    found = Snapshots.read(files[0])
+    assert list(found.labels) == [0, 20, 31]
+    for step, one in ((0, start), (31, network)):
+        assert np.array_equal(found.labels[step], one(image[:1].clamp(0, 1)).argmax(1)[0].numpy())
+    options: dict[str, Any] = {"checkpoint": tmp_path / "state.safetensors", "seconds": 0.0}
+    with contextlib.suppress(Unfinished):
+        fit(small_network(), 31, watch=parts, **options)
+    for _ in range(30):
+        with contextlib.suppress(Unfinished):
+            fit(small_network(seed=7), 31, watch=parts, **options)
+    again = Snapshots.read(files[1])
+    assert list(again.labels) == [0, 20, 31]
+    assert all(np.array_equal(again.labels[step], labels) for step, labels in found.labels.items())
+
+
+def test_batches_are_asked_for_with_a_generator_of_the_device_and_go_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, generators = list[torch.device](), torch.Generator
+
+    def on(device: torch.device) -> torch.Generator:
+        asked.append(device)
+        return generators()
+
+    monkeypatch.setattr(torch, "Generator", on)
+    meta = torch.device("meta")
+    batch = training._batch(discs, (3, 0), meta)
+    assert asked == [meta] and [part.device for part in batch] == [meta, meta]
 
 
 def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
@@ -198,6 +319,10 @@ def test_a_constant_training_can_be_prolonged_but_another_one_is_refused(tmp_pat
             fit(small_network(), 20, checkpoint=checkpoint, **other)
     falling = tmp_path / "falling.safetensors"
     fit(small_network(), 8, checkpoint=falling, schedule="cosine")
+    averaged = tmp_path / "averaged.safetensors"
+    fit(small_network(), 8, checkpoint=averaged, average=True)
+    with pytest.raises(InputError, match="checkpoint of another training"):  # of other steps
+        fit(small_network(), 12, checkpoint=averaged, average=True)
     with pytest.raises(InputError, match="checkpoint of another training"):  # its rate would have fallen otherwise
         fit(small_network(), 12, checkpoint=falling, schedule="cosine")
     with pytest.raises(InputError, match="another shape"):
@@ -254,8 +379,12 @@ import sys
 from pathlib import Path
 import torch
 from torch import nn
+from cardiolearn.learning import training
+from cardiolearn.learning.checkpoint import Keep
 from cardiolearn.learning.training import TrainingPlan, train
 from cardiolearn.learning.weights import initialise
+
+training.trains_in_half = lambda device: False  # here as there
 
 def batches(step, generator):
     x = torch.randn(8, 64, generator=generator)
@@ -264,14 +393,15 @@ def batches(step, generator):
 def run(checkpoint, on_step):
     network = nn.Linear(64, 64)
     initialise(network, seed=0)
-    train(network, batches, nn.functional.mse_loss, TrainingPlan(steps=400, seed=0, checkpoint_every=1),
-          torch.device("cpu"), checkpoint=checkpoint, on_step=on_step)
+    train(network, batches, nn.functional.mse_loss, TrainingPlan(steps=400, seed=0, checkpoint_seconds=0.0),
+          torch.device("cpu"), keep=Keep(checkpoint), on_step=on_step)
     return network
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+@pytest.mark.parametrize("half", [False], indirect=True)
 def test_a_killed_training_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
     checkpoint = tmp_path / "state.safetensors"
     # every step writes the checkpoint, so that the kill falls into a write more often than not

@@ -39,7 +39,9 @@ def _run(job: dict[str, Any], scratch: Path) -> list[str]:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
+    from cardiolearn.errors import Unfinished
     from cardiolearn.harness.cells import where_it_was
+    from cardiolearn.harness.execute import PAUSED
     from cardiolearn.harness.outputs import one_line
 
     _wait_in_turns()
@@ -57,6 +59,8 @@ def _run(job: dict[str, Any], scratch: Path) -> list[str]:
             progress_bar={"desc": path.stem} if job["progress"] else False,
         )
     except PapermillExecutionError as error:
+        if error.ename == Unfinished.__name__:
+            return [f"{PAUSED}{one_line(error.evalue)}; go on with the same command and --resume"]
         shown = f"{error.ename}: {one_line(error.evalue)}"
         return [f"cell [{error.exec_count}]: {'failed' if shown == 'CellExecutionError: ' else shown}"]
     except Exception as error:  # whatever papermill or the kernel raises is the notebook's failure, not ours

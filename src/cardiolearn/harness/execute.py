@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cardiolearn.errors import InputError
+from cardiolearn.errors import InputError, Unfinished
 from cardiolearn.harness.cells import tag_problems, where_it_was
 from cardiolearn.harness.notebooks import PARAMETERS, read_notebook
 from cardiolearn.harness.outputs import judge_executed, stages_of
@@ -28,11 +28,18 @@ from cardiolearn.harness.processes import MARK, Known, end_all
 from cardiolearn.harness.witness import FILE, witnessed
 from cardiolearn.imaging.files import write_atomically
 from cardiolearn.lab.records import Record
+from cardiolearn.learning.clock import UNTIL_VARIABLE
+
+#: How the one problem of a notebook begins whose long work pauses.
+PAUSED = f"{Unfinished.__name__}: "
 
 
 @dataclass(frozen=True)
 class Job:
-    r"""One notebook to run: its path, the folder for the executed copy, all parameters, and its seconds."""
+    r"""One notebook to run: its path, the folder for the executed copy, all parameters, and its seconds.
+
+    After the seconds of `stage` its long trainings and tables pause.
+    """
 
     notebook: str
     out: str
@@ -40,6 +47,7 @@ class Job:
     time_limit: float
     threads: int | None = None
     progress: bool = False
+    stage: float | None = None
 
     @property
     def name(self) -> str:
@@ -79,7 +87,9 @@ class Outcome:
 
     @property
     def status(self) -> str:
-        r"""Either "ok" or "failed"."""
+        r"""One of "ok", "unfinished" (long work pauses, and that is all) and "failed"."""
+        if len(self.problems) == 1 and self.problems[0].startswith(PAUSED):
+            return "unfinished"
         return "failed" if self.problems else "ok"
 
 
@@ -125,6 +135,8 @@ def _in_a_process(job: Job, scratch: Path, stop: threading.Event) -> tuple[list[
     partial, report, mark = scratch / "executed.ipynb", scratch / "report.json", secrets.token_hex(8)
     environment = {"OMP_WAIT_POLICY": "PASSIVE", "PYDEVD_DISABLE_FILE_VALIDATION": "1"} | dict(os.environ)
     environment |= {MARK: mark, FILE: str(scratch / "witness")}
+    if job.stage is not None:
+        environment[UNTIL_VARIABLE] = str(time.time() + job.stage)
     if job.threads:
         environment["OMP_NUM_THREADS"] = str(job.threads)
     parent = Known.of(os.getpid())

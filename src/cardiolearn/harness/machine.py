@@ -63,13 +63,24 @@ def _findings() -> Iterator[Finding]:
 def _software() -> Iterator[Finding]:
     import torch
 
-    from cardiolearn.learning.device import pick_device
-
     system = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Finding("python", system, sys.version_info >= (3, 11))
     yield Finding("torch", f"{torch.__version__}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads")
+    yield _device()
+
+
+def _device() -> Finding:
+    r"""A few pictures are made and learnt from."""
+    import torch
+
+    from cardiolearn.harness.speed import measure_speed
+    from cardiolearn.learning.device import pick_device, training_words
+
     device = pick_device("auto")
-    yield Finding("device", f"{device}{f' ({torch.cuda.get_device_name(device)})' if device.type == 'cuda' else ''}")
+    name = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
+    speed, precision = measure_speed(device), training_words(device).split(", ")[1]
+    rates = f"renders {speed.rendering:.0f} slices of 128x128 a second, renders and learns from {speed.training:.0f}"
+    return Finding("device", f"{device}{name}: {rates} in {precision}")
 
 
 def _cache() -> Finding:

@@ -19,7 +19,7 @@ from cardiolearn.lab.recorded import Results
 from cardiolearn.lab.records import Record
 
 TIME_UNITS = {"s", "ms", "min", "h"}  # timing is shown and never gates
-KIND = ("platform", "cpu", "device", "torch")  # of machine: what decides how its arithmetic rounds
+KIND = ("platform", "cpu", "device", "precision", "torch")  # of machine: what decides how its arithmetic rounds
 ROUNDING = 2e-5  # of a number's size: how far two runs on one machine have been seen to differ
 SAFETY = 10.0  # times what repeated runs show
 OTHER_SUBJECTS = 0.999  # level of the interval in which the mean under another seed is expected

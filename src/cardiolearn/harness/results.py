@@ -21,7 +21,7 @@ from cardiolearn.lab.records import Record
 from cardiolearn.lab.values import values_csv
 
 #: Of the provenance what each notebook's row keeps: results are put together from lessons run at different times.
-OF_A_NOTEBOOK = ("date", "commit", "code", "phantom", "platform", "cpu", "device", "torch", "threads")
+OF_A_NOTEBOOK = ("date", "commit", "code", "phantom", "platform", "cpu", "device", "precision", "torch", "threads")
 
 
 def provenance(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,9 +29,10 @@ def provenance(parameters: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     import cardiolearn
-    from cardiolearn.learning.device import pick_device
+    from cardiolearn.learning.device import pick_device, training_words
     from cardiolearn.phantom.cohorts.cache import phantom_version
 
+    device, precision = training_words(pick_device(str(parameters["device"]))).split(", ")
     return {
         "profile": parameters["profile"],
         "seed": parameters["seed"],
@@ -39,7 +40,8 @@ def provenance(parameters: Mapping[str, Any]) -> dict[str, Any]:
         "cardiolearn": cardiolearn.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "device": pick_device(str(parameters["device"])).type,
+        "device": device,
+        "precision": precision,
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
@@ -59,7 +61,8 @@ def add_outcome(results: Results, outcome: Outcome) -> None:
             problems.append(f"{record.name} is also recorded by {results['metrics'][record.name]['notebook']}")
         else:
             results["metrics"][record.name] = _metric_row(record, name)
-    row: dict[str, Any] = {"status": "failed" if problems else "ok", "problems": problems}
+    status = "failed" if problems != outcome.problems else outcome.status
+    row: dict[str, Any] = {"status": status, "problems": problems}
     row |= {"seconds": outcome.seconds, "peak_mb": outcome.peak_mb, "sha256": outcome.sha256}
     row |= {"stages": list(outcome.stages)} if outcome.stages else {}
     results["notebooks"][name] = row | {key: results["provenance"][key] for key in OF_A_NOTEBOOK}

@@ -37,6 +37,7 @@ from cardiolearn.lab.ledger import Claim, load_claims
 from cardiolearn.lab.recorded import PROFILES, Results, longer_runs, read_results, recorded_run, results_path
 from cardiolearn.lab.records import Record
 from cardiolearn.lab.values import read_values
+from cardiolearn.learning.device import pick_device
 
 # Seconds a notebook may take in all before it is killed; generous beside the budgets, for slow laptops.
 TIME_LIMITS = {"classroom": 900.0, "reproduce": 6 * 3600.0, "full": 7 * 24 * 3600.0}
@@ -47,7 +48,8 @@ _Recorded = tuple[Results | None, dict[str, Record]]  # a recorded run, and the 
 
 @dataclass(frozen=True)
 class RunOptions:
-    r"""How to run: parameters as papermill gets them, notebooks at a time, seconds for each, where, and what after."""
+    r"""How to run: parameters as papermill gets them, notebooks at a time, where, what after, and seconds for each: to
+    its end, and to where its long trainings and tables pause (`stage`)."""
 
     parameters: dict[str, Any] = field(default_factory=dict)
     jobs: int = 1
@@ -55,6 +57,7 @@ class RunOptions:
     resume: bool = False
     record: bool = False
     time_limit: float | None = None
+    stage: float | None = None
     cluster: str | None = None
     home: Path | None = None
 
@@ -63,13 +66,15 @@ def run_lessons(lessons: Sequence[str], options: RunOptions) -> tuple[Results, l
     r"""Run the named lessons (all when none is named); returns the results and every reason to call the run failed.
 
     Raises:
-        InputError: Unknown lesson or profile, an output folder that cannot be used, a damaged recorded file.
+        InputError: Unknown lesson or profile, a device that this machine lacks, an output folder that cannot be used,
+            a damaged recorded file.
     """
     home = options.home or find_home()
     parameters = PARAMETERS | options.parameters
     profile = parameters["profile"]
     if profile not in PROFILES:
         raise InputError(f"profile {profile!r}: expected one of {', '.join(PROFILES)}")
+    pick_device(str(parameters["device"]))  # what the machine lacks, it lacks for every lesson
     if parameters["data_dir"] is not None:
         find_studies(parameters["data_dir"])  # what is wrong with the folder is wrong for every lesson
     notebooks = discover(home / "notebooks", lessons)
@@ -213,7 +218,7 @@ def _fingerprint(parameters: dict[str, Any]) -> str:
 
 def _job(path: Path, out: Path, parameters: dict[str, Any], limit: float, options: RunOptions) -> Job:
     threads = max(1, (os.cpu_count() or 1) // options.jobs) if options.jobs > 1 else None
-    return Job(str(path.resolve()), str(out), parameters, limit, threads, progress=options.jobs == 1)
+    return Job(str(path.resolve()), str(out), parameters, limit, threads, options.jobs == 1, options.stage)
 
 
 def _finished(job: Job, results: Results) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from cardiolearn.errors import InputError
 from cardiolearn.home import commit, results_dir, weights_dir
+from cardiolearn.imaging.files import write_atomically
 from cardiolearn.lab.claims import claims_of_lesson
 from cardiolearn.lab.recorded import computed_table, recorded_table
 from cardiolearn.lab.records import MIME, WEIGHTS_MIME, Record, make_record, show
@@ -20,7 +22,7 @@ from cardiolearn.lab.stages import stage
 if TYPE_CHECKING:
     import pandas as pd
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from cardiolearn.imaging.study import Study
     from cardiolearn.learning.checkpoint import History
@@ -65,24 +67,38 @@ class Run:
 
     def train(
         self, network: nn.Module, data: TrainingData, name: str, steps: int,
-        on_step: Callable[[int, float], None] | None = None,
+        on_step: Callable[[int, float], None] | None = None, *,
+        example: tuple[Tensor, Tensor] | None = None,
     ) -> History:  # fmt: skip
-        r"""Train on `data`; longer runs keep a checkpoint called `name`, from which they go on."""
+        r"""Train on `data`; longer runs keep a checkpoint called `name`, from which they go on.
+
+        Of an `example`, picture and labels, longer runs keep what the network found early and late in
+        `course/results/<name>_snapshots.npz`. They end with the average of the last weights where it scores best.
+
+        Raises:
+            Unfinished: the time that `cardiolearn run --stage` gives is up; the same command goes on.
+        """
+        from cardiolearn.learning.checkpoint import Keep
+        from cardiolearn.learning.clock import seconds_left
+        from cardiolearn.learning.device import training_words
+        from cardiolearn.learning.snapshots import Watch
         from cardiolearn.learning.training import TrainingPlan, train
 
-        long = self.profile != "classroom"
+        long, words = self.profile != "classroom", training_words(self.device)
         schedule: Schedule = "cosine" if long else "constant"
-        plan = TrainingPlan(steps, self.seed, learning_rate=2e-3, schedule=schedule, validate_every=200)
-        kept = self.folder / f"{name}-{data.n}-{steps}-{self.seed}.safetensors" if long else None
-
-        def fit() -> History:
-            score = data.held_out_score
-            return train(network, data, data.loss, plan, self.device, validate=score, checkpoint=kept, on_step=on_step)
-
-        if kept is None:
-            return fit()
-        with stage(name, kept, self.device.type) as self.stages[name]:
-            return fit()
+        plan = TrainingPlan(steps, self.seed, learning_rate=2e-3, schedule=schedule, average=long, validate_every=200)
+        fit = partial(train, network, data, data.loss, plan, self.device, validate=data.held_out_score, on_step=on_step)
+        if not long:
+            history = fit()
+            show(f"trained {name}: {history.steps[-1]} steps in {history.seconds:.0f} s on {words}")
+            return history
+        kept = self.folder / f"{name}-{data.n}-{steps}-{self.seed}.safetensors"
+        watch = None if example is None else Watch(kept.with_suffix(".npz"), *example)
+        with stage(name, kept, words) as self.stages[name]:
+            history = fit(keep=Keep(kept, seconds_left(), watch))
+        if watch is not None:
+            write_atomically(results_dir() / f"{name}_snapshots.npz", watch.path.read_bytes())
+        return history
 
     def trained(self, network: nn.Module, name: str) -> Any:
         r"""What is tested: a copy for inference on this run's device of the shipped weights `name` in `classroom`, else
@@ -98,10 +114,11 @@ class Run:
     def ship(self, network: nn.Module, name: str, scores: Mapping[str, float]) -> None:
         r"""Export weights that `train` made under this name to `course/weights`, with where they come from and what
         they scored."""
+        from cardiolearn.learning.device import training_words
         from cardiolearn.learning.weights import Provenance, ship_weights
         from cardiolearn.phantom.cohorts.cache import phantom_version
 
-        now = {"commits": [commit()], "phantom": phantom_version(), "device": self.device.type}
+        now = {"commits": [commit()], "phantom": phantom_version(), "device": training_words(self.device)}
         of = now | self.stages.get(name, {})  # the training may have been finished by an earlier run, with other code
         commits = ", ".join(of["commits"])
         origin = Provenance(self.lesson, self.profile, self.seed, commits, of["phantom"], of["device"], dict(scores))

@@ -30,13 +30,15 @@ def stage(name: str, kept: Path, device: str) -> Iterator[dict[str, Any]]:
     note = kept.with_name(f"{kept.name}.stage.json")
     before, told = _read(note, kept), dict[str, Any]()
     began = time.perf_counter()
-    finished = kept.is_file()
+    kept_before, over = kept.is_file(), False
     try:
         yield told
+        over = True
     finally:
         spent = time.perf_counter() - began
         now = before | {"seconds": round(before["seconds"] + spent, 1)}
-        if not finished or before["seconds"] + spent > 1.05 * before["seconds"] + 10:  # more than just reading it
+        # Worked on, and not just read again: it broke off, is new, or took longer than reading does.
+        if not (over and kept_before) or spent > 0.05 * before["seconds"] + 10:
             now |= _made_with(before["commits"], device)
             if kept.parent.is_dir():
                 write_atomically(note, (json.dumps(now) + "\n").encode())

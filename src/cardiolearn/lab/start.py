@@ -71,14 +71,16 @@ def _introduction(run: Run) -> str:
     import torch
 
     import cardiolearn
+    from cardiolearn.learning.device import training_words
 
+    precision = training_words(run.device).split(", ")[1]
     minutes, origin = expected_minutes(run.lesson, run.profile)
     name = torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else f"{torch.get_num_threads()} threads"
     data = "built-in phantom hearts" if run.data_dir is None else f"scans in {run.data_dir}"
     return "\n".join(
         [
             f"lesson   {run.lesson}, profile {run.profile}, seed {run.seed}",
-            f"device   {run.device} ({name})",
+            f"device   {run.device} ({name}), trains in {precision}",
             f"data     {data}; weights {run.weights}",
             f"versions cardiolearn {cardiolearn.__version__}, Python {platform.python_version()}, "
             f"torch {torch.__version__}, numpy {numpy.__version__}",

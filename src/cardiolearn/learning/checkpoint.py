@@ -10,12 +10,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import read_tensors, write_atomically, write_tensors
 from cardiolearn.imaging.locks import locked
+from cardiolearn.learning.averaging import WeightAverage
+from cardiolearn.learning.snapshots import Watch
 
 NOTES = "cardiolearn"
 
@@ -24,14 +27,17 @@ NOTES = "cardiolearn"
 class History:
     r"""What a training went through: `loss[i]` at step `steps[i]` (from 1), validation score by step, seconds in all.
 
+    `averaged` is the validation score of the averaged weights, None where there were none.
+
     >>> History.from_dict(json.loads(json.dumps(History([1], [0.5], {1: 0.8}).to_dict())))
-    History(steps=[1], loss=[0.5], validation={1: 0.8}, seconds=0.0)
+    History(steps=[1], loss=[0.5], validation={1: 0.8}, seconds=0.0, averaged=None)
     """
 
     steps: list[int] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     validation: dict[int, float] = field(default_factory=dict)
     seconds: float = 0.0
+    averaged: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -45,15 +51,48 @@ class History:
     def from_dict(cls, values: dict[str, Any]) -> History:
         r"""Inverse of `to_dict`, also after a passage through JSON, which turns the steps into text."""
         validation = {int(step): float(score) for step, score in values["validation"].items()}
-        return cls(list(values["steps"]), list(values["loss"]), validation, float(values["seconds"]))
+        averaged = values.get("averaged")
+        return cls(list(values["steps"]), list(values["loss"]), validation, float(values["seconds"]), averaged)
+
+    def flat(self, tolerance: float) -> bool:
+        r"""Whether the validation score stood still over the last third of the steps.
+
+        The line of least squares through the scores of the last third must rise or fall by at most `tolerance` over
+        that third. Fewer than three scores there show nothing: False.
+
+        >>> History(list(range(1, 10)), [0.0] * 9, {step: min(step, 6) / 10 for step in range(1, 10)}).flat(0.01)
+        True
+        """
+        last = len(self.steps)
+        late = [(step, score) for step, score in self.validation.items() if step >= last - last / 3]
+        if len(late) < 3:
+            return False
+        step, score = np.array(late).T
+        return bool(abs(np.polyfit(step - step.mean(), score, 1)[0]) * last / 3 <= tolerance)
+
+
+@dataclass(frozen=True)
+class Keep:
+    r"""What of a training is kept: its checkpoint `path`, from which it goes on, and pictures of an example.
+
+    Args:
+        path: of the checkpoint, whole at any time.
+        seconds: pause after so long, but not before a step is done.
+        watch: takes snapshots at its steps and at the end.
+    """
+
+    path: Path
+    seconds: float | None = None
+    watch: Watch | None = None
 
 
 class TrainingState:
-    r"""All that a resumed training must find again: weights, Adam's moments, best weights and score, history."""
+    r"""All that a resumed training must find again: weights, Adam's moments, the average, best weights, history."""
 
     def __init__(self, network: nn.Module, learning_rate: float) -> None:
         self.network = network
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+        self.average = WeightAverage()
         self.history = History()
         self.best: dict[str, Tensor] = {}
         self.best_score = -math.inf
@@ -63,15 +102,22 @@ class TrainingState:
         r"""Steps behind us."""
         return len(self.history.steps)
 
-    def note(self, loss: float, seconds: float) -> None:
-        r"""Count a step, with its loss and the seconds since the beginning."""
+    def note(self, loss: float) -> None:
+        r"""Count a step, with its loss."""
         self.history.steps.append(self.done + 1)
         self.history.loss.append(loss)
-        self.history.seconds = seconds
 
     def judge(self, score: float) -> None:
         r"""Note the validation score after the last step; keep the weights if they are the best so far."""
         self.history.validation[self.done] = score
+        self._keep_if_best(score)
+
+    def judge_average(self, score: float) -> None:
+        r"""Note the validation score of the averaged weights, which the network has; keep them if they are the best."""
+        self.history.averaged = score
+        self._keep_if_best(score)
+
+    def _keep_if_best(self, score: float) -> None:
         if score > self.best_score:
             self.best_score = score
             self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
@@ -102,7 +148,8 @@ class TrainingState:
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam/{index}/{name}": value for name, value in moments.items()}
-        notes = {"settings": settings, "history": self.history.to_dict()}
+        tensors |= {f"average/{name}": value for name, value in self.average.mean.items()}
+        notes = {"settings": settings, "history": self.history.to_dict(), "averaged": self.average.n}
         write_tensors(path, tensors, {NOTES: json.dumps(notes)})
 
     def load(self, path: Path, settings: dict[str, Any]) -> None:
@@ -113,7 +160,7 @@ class TrainingState:
         notes = json.loads(header[NOTES])
         if notes["settings"] != settings:
             raise InputError(f"{path}: checkpoint of another training: expected {settings}, got {notes['settings']}")
-        groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "adam": {}}
+        groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "average": {}, "adam": {}}
         for name, value in tensors.items():
             kind, _, rest = name.partition("/")
             groups[kind][rest] = value
@@ -122,8 +169,12 @@ class TrainingState:
         except RuntimeError as error:
             raise InputError(f"{path}: checkpoint of a network of another shape") from error
         self._load_adam(groups["adam"])
+        device = next(self.network.parameters()).device
         self.best, self.history = groups["best"], History.from_dict(notes["history"])
-        self.best_score = max(self.history.validation.values(), default=-math.inf)
+        self.average.n = notes["averaged"]
+        self.average.mean = {name: value.to(device) for name, value in groups["average"].items()}
+        scores = [*self.history.validation.values(), self.history.averaged]
+        self.best_score = max((score for score in scores if score is not None), default=-math.inf)
 
     def _load_adam(self, saved: dict[str, Tensor]) -> None:
         r"""Put Adam's moments back in the memory layout of their parameters, as they were before."""

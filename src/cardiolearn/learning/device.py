@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -34,6 +34,23 @@ def pick_device(name: str) -> torch.device:
             f"device: {name!r} was asked for, but this machine or this build of torch has none; use 'auto'"
         )
     return torch.device(name)
+
+
+def trains_in_half(device: torch.device) -> bool:
+    r"""Whether a training on `device` computes its network in bfloat16: where convolutions are faster for it.
+
+    They are on graphics cards that know it, and on CPUs with matrix tiles (AMX): there the FCN learns from a slice in
+    about 0.7 times, a super-resolution network in half of the time that float32 takes.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    ask: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # older torch has none
+    return device.type == "cpu" and bool(ask().get("amx_bf16", False))
+
+
+def training_words(device: torch.device) -> str:
+    r"""Where and how finely a training computes, for records: `"cpu, float32"` or `"cuda, bfloat16"`."""
+    return f"{device.type}, {'bfloat16' if trains_in_half(device) else 'float32'}"
 
 
 def keep_freed_memory() -> None:

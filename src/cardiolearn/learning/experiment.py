@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cardiolearn.errors import InputError
+from cardiolearn.errors import InputError, Unfinished
 from cardiolearn.imaging.files import write_atomically
 from cardiolearn.imaging.locks import locked
+from cardiolearn.learning.clock import time_is_up
 from cardiolearn.learning.device import in_processes
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 KEYS = ["variant", "seed", "subject"]
 Rows = Iterable[Mapping[str, Any]]
+Work = tuple[int, "Rows | None"]  # the number of a stage and what it found; None where it was not begun
 Stage = Callable[[str, int], Callable[[], Rows]]
 
 
@@ -74,6 +76,7 @@ def run_stages(
 
     Raises:
         InputError: The table was made with other settings, is damaged, or a stage gives no or unlike rows.
+        Unfinished: This process's time is up, and a stage was not begun; the same call goes on.
     """
     with locked(path):
         table = _all_run(path, stage, [(v, s) for s in seeds for v in variants], settings, jobs)
@@ -94,23 +97,28 @@ def _all_run(
     _check_settings(path, settings)
     table = _begun(path)
     done = set() if table is None else set(zip(table["variant"], table["seed"], strict=True))
-    todo = [pair for pair in wanted if pair not in done]
+    todo, waiting = [pair for pair in wanted if pair not in done], 0
     done_one_by_one = _run([stage(*pair) for pair in todo], jobs)
     for number, found in tqdm(done_one_by_one, path.stem, len(todo), unit="stage", disable=not todo):
+        if found is None:
+            waiting += 1
+            continue
         variant, seed = todo[number]
         rows = [{"variant": variant, "seed": seed} | dict(row) for row in found]
         table = _append(path, table, rows, f"{path}: stage {variant}, seed {seed}")
+    if waiting:
+        raise Unfinished(f"{path.stem}: {len(wanted) - waiting} of {len(wanted)} stages are done")
     return table
 
 
-def _run(stages: Sequence[Callable[[], Rows]], jobs: int) -> Iterator[tuple[int, Rows]]:
-    if jobs == 1:
-        return ((number, stage()) for number, stage in enumerate(stages))
-    return in_processes([partial(_rows, stage) for stage in stages], jobs)
+def _run(stages: Sequence[Callable[[], Rows]], jobs: int) -> Iterator[Work]:
+    tasks = [partial(_rows, stage) for stage in stages]
+    return enumerate(task() for task in tasks) if jobs == 1 else in_processes(tasks, jobs)
 
 
-def _rows(stage: Callable[[], Rows]) -> Rows:
-    return list(stage())
+def _rows(stage: Callable[[], Rows]) -> Rows | None:
+    r"""What a stage finds; None when no further one may begin. What runs when time is up goes on to its end."""
+    return None if time_is_up() else list(stage())
 
 
 def finished(path: Path, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -21,12 +20,16 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cardiolearn.learning.checkpoint import History, TrainingState
-from cardiolearn.learning.device import keep_freed_memory, place
+from cardiolearn.errors import Unfinished
+from cardiolearn.learning.averaging import measure_statistics
+from cardiolearn.learning.checkpoint import History, Keep, TrainingState
+from cardiolearn.learning.device import keep_freed_memory, place, trains_in_half
+from cardiolearn.learning.snapshots import STEPS
 
 Batches = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 Schedule = Literal["constant", "cosine"]
+STATISTICS_BATCHES = 50  # that batch normalisation measures for averaged weights
 
 
 class TrainingData(Protocol):
@@ -53,51 +56,60 @@ class TrainingPlan:
     Args:
         seed: of the batches and of what random numbers layers ask for.
         schedule: of the learning rate: constant, or falling to zero along half a cosine.
+        average: take the mean of the weights over the last fifth of the steps as well; the network ends with it where
+            its validation score is the best of all, or where there is no validation.
         validate_every: steps between validations, where there is a validation; one comes after the last step too.
-        checkpoint_every: steps between checkpoints, where a file is given; one comes after the last step too.
+        checkpoint_seconds: between checkpoints, where a file is given: what a killed training loses, but for a step.
     """
 
     steps: int
     seed: int
     learning_rate: float = 1e-3
     schedule: Schedule = "constant"
+    average: bool = False
     validate_every: int = 100
-    checkpoint_every: int = 100
+    checkpoint_seconds: float = 60.0
 
     def rate(self, step: int) -> float:
         r"""The learning rate of a step, from 0."""
         falling = 0.5 * (1 + math.cos(math.pi * step / self.steps)) if self.schedule == "cosine" else 1.0
         return self.learning_rate * falling
 
+    def averages(self, step: int) -> bool:
+        r"""Whether the weights after so many steps are part of the mean."""
+        return self.average and step > 0.8 * self.steps
+
     def settings(self, network: nn.Module) -> dict[str, Any]:
         r"""What a checkpoint must agree in to be gone on with; the length of a constant schedule may change."""
         kept: dict[str, Any] = {"seed": self.seed, "learning_rate": self.learning_rate, "schedule": self.schedule}
-        kept |= {"network": type(network).__name__}
-        return kept | ({"steps": self.steps} if self.schedule == "cosine" else {})
+        kept |= {"network": type(network).__name__, "average": self.average}
+        return kept | ({"steps": self.steps} if self.schedule == "cosine" or self.average else {})
 
 
 def train(
     network: nn.Module, batches: Batches, loss: Loss, plan: TrainingPlan, device: torch.device, *,
     validate: Callable[[nn.Module], float] | None = None,
-    checkpoint: Path | None = None,
+    keep: Keep | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> History:  # fmt: skip
     r"""Train `network` in place with Adam; it ends on `device`, in evaluation mode, with its best validated weights.
 
     Batch and random numbers of a step depend on `(seed, step)` alone, so on the CPU a training is repeatable and one
-    that was interrupted goes on from `checkpoint` as if nothing had happened, bit for bit. Calling again after the end
-    returns at once. On CUDA the forward pass runs in bfloat16 where the card has it.
+    that was interrupted goes on as if nothing had happened, bit for bit. Calling again after the end returns at once.
+    The network computes in bfloat16 where that is faster (`trains_in_half`), the loss never.
 
     Args:
-        batches: `(step, generator)` to `(input, target)` on any device; steps count from 0.
+        batches: `(step, generator)` to `(input, target)`; steps count from 0. The generator is of `device`, and so
+            should be what is made with it.
         loss: `(output, target)` to a scalar.
         validate: network in evaluation mode to a score, higher is better.
-        checkpoint: file to resume from and to keep up to date, whole at any time; a second training with it waits.
+        keep: a checkpoint to go on from, and when to pause; a second training with the same one waits.
         on_step: called with the number of steps done and the loss, e.g. to plot a curve.
 
     Raises:
-        InputError: `checkpoint` is damaged or belongs to another training.
+        InputError: the checkpoint is damaged or belongs to another training.
         FloatingPointError: the loss is not finite; the message names the step.
+        Unfinished: the seconds of `keep` are over; the same call goes on.
 
     >>> layer = nn.Linear(1, 1)
     >>> data = torch.ones(4, 1)
@@ -110,32 +122,59 @@ def train(
     place(network, device)
     keep_freed_memory()
     state = TrainingState(network, plan.learning_rate)
-    settings = plan.settings(network)
     with (
-        state.resumed(checkpoint, settings),
+        state.resumed(keep.path if keep else None, plan.settings(network)),
         _own_random_numbers(device),
         tqdm(total=plan.steps, initial=state.done, disable=_quiet(), unit="step") as bar,
     ):
         network.train()
-        started = time.perf_counter() - state.history.seconds
+        keeper = _Keeper(state, plan, keep)
         while state.done < plan.steps:
             for group in state.optimiser.param_groups:
                 group["lr"] = plan.rate(state.done)
             value = _step(network, batches, loss, state.optimiser, (plan.seed, state.done), device)
-            state.note(value, time.perf_counter() - started)
-            last = state.done == plan.steps
-            if validate is not None and (last or state.done % plan.validate_every == 0):
-                state.judge(_score(network, validate))
-                state.history.seconds = time.perf_counter() - started
-            if checkpoint is not None and (last or state.done % plan.checkpoint_every == 0):
-                state.save(checkpoint, settings)
+            state.note(value)
+            _judge(state, plan, validate, batches, device)
+            keeper.after_a_step()
             if on_step is not None:
                 on_step(state.done, value)
             bar.set_postfix(loss=f"{value:.4f}", refresh=False)
             bar.update()
+            keeper.pause_if_over()
     state.take_best()
     network.eval()
+    if keep and keep.watch:
+        keep.watch.take(plan.steps, network)
     return state.history
+
+
+class _Keeper:
+    r"""Looks at the clock after each step: what is due is saved, and when the time is up the training pauses."""
+
+    def __init__(self, state: TrainingState, plan: TrainingPlan, keep: Keep | None) -> None:
+        self.state, self.plan, self.keep = state, plan, keep
+        self.now = self.saved = time.perf_counter()
+        self.began = self.now - state.history.seconds
+        self.until = math.inf if keep is None or keep.seconds is None else self.now + keep.seconds
+        self._look()
+
+    def after_a_step(self) -> None:
+        self._look()
+        self.now = time.perf_counter()
+        self.state.history.seconds = self.now - self.began
+        due = self.now >= min(self.saved + self.plan.checkpoint_seconds, self.until)
+        if self.keep and (due or self.state.done == self.plan.steps):
+            self.state.save(self.keep.path, self.plan.settings(self.state.network))
+            self.saved = self.now
+
+    def pause_if_over(self) -> None:
+        if self.keep and self.now >= self.until and self.state.done < self.plan.steps:
+            done = f"{self.state.done} of {self.plan.steps} training steps are done"
+            raise Unfinished(f"{self.keep.path.stem}: {done}")
+
+    def _look(self) -> None:
+        if self.keep and self.keep.watch and self.state.done in STEPS and self.state.done < self.plan.steps:
+            self.keep.watch.take(self.state.done, self.state.network)
 
 
 def _step(
@@ -147,20 +186,51 @@ def _step(
     device: torch.device,
 ) -> float:
     r"""One descent; the weights stay as they are where the loss is not finite. Returns the loss."""
-    step = seed_and_step[1]
-    seed_of_step = int(np.random.SeedSequence(seed_and_step).generate_state(1, np.uint64)[0])
-    torch.manual_seed(seed_of_step)  # layers such as dropout know no other source
-    inputs, target = batches(step, torch.Generator().manual_seed(seed_of_step))
-    inputs, target = _as_channels_last(inputs.to(device)), target.to(device)
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        value = loss(network(inputs), target)
+    inputs, target = _batch(batches, seed_and_step, device)
+    value = loss(_output(network, inputs), target)
     if not math.isfinite(number := value.item()):
-        raise FloatingPointError(f"training step {step + 1}: the loss is {number}; is the learning rate too high?")
+        step = seed_and_step[1] + 1
+        raise FloatingPointError(f"training step {step}: the loss is {number}; is the learning rate too high?")
     optimiser.zero_grad()
     torch.autograd.backward(value)
     optimiser.step()
     return number
+
+
+def _batch(batches: Batches, seed_and_step: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    seed_of_step = int(np.random.SeedSequence(seed_and_step).generate_state(1, np.uint64)[0])
+    torch.manual_seed(seed_of_step)  # layers such as dropout know no other source
+    inputs, target = batches(seed_and_step[1], torch.Generator(device).manual_seed(seed_of_step))
+    return _as_channels_last(inputs.to(device)), target.to(device)
+
+
+def _output(network: nn.Module, inputs: Tensor) -> Tensor:
+    half = trains_in_half(inputs.device)
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=half):
+        output: Tensor = network(inputs)
+    return output.float() if half else output
+
+
+def _judge(
+    state: TrainingState,
+    plan: TrainingPlan,
+    validate: Callable[[nn.Module], float] | None,
+    batches: Batches,
+    device: torch.device,
+) -> None:
+    r"""Score the weights where it is time to, count them into the average, and score that after the last step."""
+    if plan.averages(state.done):
+        state.average.add(state.network)
+    last = state.done == plan.steps
+    if validate is not None and (last or state.done % plan.validate_every == 0):
+        state.judge(_score(state.network, validate))
+    if last and plan.average:
+        state.average.put_into(state.network)
+        numbers = range(plan.steps, plan.steps + STATISTICS_BATCHES)
+        fresh = (_batch(batches, (plan.seed, number), device)[0] for number in numbers)
+        measure_statistics(state.network, fresh)
+        if validate is not None:
+            state.judge_average(_score(state.network, validate))
 
 
 def _score(network: nn.Module, validate: Callable[[nn.Module], float]) -> float:

@@ -2,6 +2,7 @@ r"""Short trainings on varied data: the right slices, Dice by subject, a stage t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,17 @@ def test_a_stage_scores_each_subject_with_scikit_learns_macro_f1() -> None:
         assert rows[1][f"dice.{name}"] == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    r"""As in the processes of `run_variants`: sums in another order differ, in bfloat16 visibly."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.slow
-def test_two_trainings_at_a_time_learn_what_one_after_the_other_does(tmp_path: Path) -> None:
+def test_two_trainings_at_a_time_learn_what_one_after_the_other_does(tmp_path: Path, one_thread: None) -> None:
     for name, hearts in (("slices/train-0-00000-00002", discs(2)), ("examination/test-0-00000-00024", discs(24))):
         file = tmp_path / f"{name}.safetensors"
         file.parent.mkdir()
@@ -91,7 +101,7 @@ def test_two_trainings_at_a_time_learn_what_one_after_the_other_does(tmp_path: P
     rows = data_study.train_and_test(FCN(seed=1), data, tests, steps=2, seed=1, device=CPU)
     alone = [row["dice.unseen"] for row in rows]
     together = table[(table["variant"] == "one") & (table["seed"] == 1)]["dice.unseen"]
-    assert together.tolist() == pytest.approx(alone, abs=0.02) and len(set(alone)) > 1
+    assert together.tolist() == pytest.approx(alone, abs=1e-3) and len(set(alone)) > 1
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cardiolearn.methods.segmentation.fcn import FCN
+from cardiolearn.methods.segmentation.fcn import FCN, _Doubled
+from cardiolearn.methods.segmentation.training_slices import TrainingSlices
 
 
 def warmed_up(n_classes: int = 4) -> FCN:
@@ -84,12 +85,29 @@ def test_gradients_equal_the_plain_form() -> None:
 
 
 def test_upsampling_is_linear_interpolation_away_from_the_far_edge() -> None:
-    network = FCN().double()
     x = torch.rand(1, 64, 5, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    fine = network._upsample(x)
+    fine = _Doubled.apply(x)
     columns = np.interp(np.arange(13) / 2, np.arange(7), x[0, 0, 2].numpy())
     np.testing.assert_allclose(fine[0, 0, 4, :13].numpy(), columns, atol=1e-12)
     np.testing.assert_allclose(fine[0, 0, 4, 13].item(), x[0, 0, 2, 6].item() / 2, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 64, 1, 1), (3, 2, 1, 6), (1, 5, 7, 1)])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_doubling_and_its_gradient_are_those_of_the_transposed_convolution(
+    shape: tuple[int, ...], order: torch.memory_format
+) -> None:
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(shape, generator=generator, dtype=torch.float64).contiguous(memory_format=order)
+    pull = torch.randn(*shape[:2], 2 * shape[2], 2 * shape[3], generator=generator, dtype=torch.float64)
+    ours, theirs = (x.clone().requires_grad_() for _ in range(2))
+    found, expected = _Doubled.apply(ours), paper_upsample(theirs, 2)
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+    found.backward(pull)
+    expected.backward(pull)
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-12, rtol=0)
+    half = _Doubled.apply(x.bfloat16())  # a quarter of four numbers of 8 bits: rounded once
+    torch.testing.assert_close(half.double(), paper_upsample(x.bfloat16().double(), 2), atol=0, rtol=2**-8)
 
 
 def test_fused_network_gives_the_same_answer_and_leaves_the_original_alone() -> None:
@@ -134,5 +152,6 @@ def test_network_and_loss_run_on_the_meta_device() -> None:
         labels = torch.empty(2, 32, 48, dtype=torch.int64)
     logits = network(images)
     assert logits.device.type == "meta"
-    functional.cross_entropy(logits, labels).backward()
+    TrainingSlices.loss(logits, labels).backward()
+    assert all(p.grad is not None and p.grad.is_meta for p in network.parameters())
     assert network.eval().fused()(images).shape == (2, 4, 32, 48)

@@ -23,6 +23,7 @@ from cardiolearn.methods.superresolution.networks import (
     interpolate,
     takes_views,
 )
+from cardiolearn.methods.superresolution.training_pairs import TrainingPairs
 
 SHAPES: dict[str, Callable[[], Interpolated | Deconvolution]] = {
     "shallow": lambda: Interpolated((64, 64, 32)),
@@ -59,7 +60,10 @@ def test_every_weight_learns_and_no_tensor_stays_behind(name: str) -> None:
     network(stack).square().mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim > 1)
     away = SHAPES[name]().to("meta")
-    assert away(stack.to("meta")).shape == (1, 1, 10, 8, 8)
+    found = away(stack.to("meta"))
+    assert found.shape == (1, 1, 10, 8, 8)
+    TrainingPairs.loss(found, torch.empty_like(found)).backward()
+    assert all(p.grad is not None and p.grad.is_meta for p in away.parameters())
 
 
 def test_the_same_seed_gives_the_same_weights_of_equal_scale() -> None:

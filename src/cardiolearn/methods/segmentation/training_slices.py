@@ -22,6 +22,9 @@ class TrainingSlices:
 
     A batch holds `batch` pictures of `size` x `size` pixels of `pixel` mm, with labels below `n_classes`; `upright` as
     in `render_batch`.
+
+    `maps` may be anywhere: a copy goes to the device of the generator that asks for a batch first, and stays there. The
+    pictures that test are made on the CPU, so they are the same for a training on any device.
     """
 
     maps: SliceMaps = field(repr=False)
@@ -32,10 +35,12 @@ class TrainingSlices:
     batch: int = 16
     n_classes: int = 4
     upright: bool = False
+    _there: dict[torch.device, SliceMaps] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, step: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         r"""Images `(batch, 1, size, size)` and labels of slices picked at random; what `training.train` asks for."""
-        return self._pictures(torch.randint(0, self.n, (self.batch,), generator=generator), generator)
+        picks = torch.randint(0, self.n, (self.batch,), generator=generator, device=generator.device)
+        return self._pictures(picks, generator)
 
     @staticmethod
     def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -48,13 +53,28 @@ class TrainingSlices:
         found = found_labels(network, images)
         return sum(dice(found == k, labels == k) for k in range(1, self.n_classes)) / (self.n_classes - 1)
 
+    @property
+    def example(self) -> tuple[torch.Tensor, torch.Tensor]:
+        r"""The held-out picture `(1, size, size)`, with its labels, that shows most of the structure it shows least of:
+        what learning is to be watched on."""
+        images, labels = self._held_out
+        sizes = torch.stack([(labels == k).flatten(1).sum(1) for k in range(1, self.n_classes)])
+        best = int(sizes.amin(0).argmax())
+        return images[best], labels[best]
+
     @cached_property
     def _held_out(self) -> tuple[torch.Tensor, torch.Tensor]:
         return self._pictures(torch.arange(self.n, len(self.maps)), torch.Generator().manual_seed(99))
 
     def _pictures(self, picks: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         options: dict[str, Any] = {"size": self.size, "pixel": self.pixel, "n_classes": self.n_classes}
-        return render_batch(self.maps, picks, generator, vendor=self.vendor, upright=self.upright, **options)
+        maps = self._on(generator.device)
+        return render_batch(maps, picks, generator, vendor=self.vendor, upright=self.upright, **options)
+
+    def _on(self, device: torch.device) -> SliceMaps:
+        if device not in self._there:
+            self._there[device] = SliceMaps(self.maps.tissue.to(device), self.maps.label.to(device))
+        return self._there[device]
 
 
 @torch.no_grad()

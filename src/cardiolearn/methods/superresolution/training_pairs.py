@@ -28,6 +28,9 @@ class TrainingPairs:
     A batch holds `batch` patches of `size` x `size` pixels of all slices, each somewhere on the heart; with `views` the
     long-axis pictures come as further channels. The slices of a stack are shifted by up to `breath_hold` mm (standard
     deviation; each stack has its own).
+
+    `volumes` may be anywhere: a copy goes to the device of the generator that asks for a batch first, and stays there.
+    The stacks that test are made on the CPU, so they are the same for a training on any device.
     """
 
     volumes: Volumes = field(repr=False)
@@ -36,6 +39,7 @@ class TrainingPairs:
     size: int = 40
     batch: int = 2
     breath_hold: float = BREATH_HOLD
+    _there: dict[torch.device, Volumes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         r"""Inputs `(batch, C, Z, size, size)` and thin slices `(batch, 1, 5 Z, size, size)`; what `training.train`
@@ -44,17 +48,24 @@ class TrainingPairs:
         return torch.cat([inputs for inputs, _ in pairs]), torch.cat([target for _, target in pairs])
 
     def _pair(self, g: torch.Generator) -> tuple[Tensor, Tensor]:
-        subject, phase = (int(torch.randint(n, (1,), generator=g)) for n in (self.n, len(PHASES)))
-        volume = self.volumes.image[subject, phase].float()
+        volumes = self._on(g.device)
+        subject, phase = (_randint(0, n, g) for n in (self.n, len(PHASES)))
+        volume = volumes.image[subject, phase].float()
         bounds = (THICKNESS, _NOISE, (0.0, self.breath_hold))
-        thickness, noise, shift = (low + (high - low) * torch.rand(1, generator=g).item() for low, high in bounds)
+        thickness, noise, shift = (low + (high - low) * _rand(g) for low, high in bounds)
         stack = clinical_stack(volume, SPACING, g, thickness=thickness, breath_hold=shift, noise=noise)
-        views = long_axis_channels(self.volumes, subject, phase, g)[None] if self.views else None
+        views = long_axis_channels(volumes, subject, phase, g)[None] if self.views else None
         middle, width = unit_variance(stack)
         inputs, target = network_input(stack[None], views, middle, width), (volume[None, None] - middle) / width
-        y, x = _on_the_heart(self.volumes.label[subject, phase] > 0, self.size, g)
-        flips = [axis for axis in (-2, -1) if torch.rand(1, generator=g).item() < 0.5]
+        y, x = _on_the_heart(volumes.label[subject, phase] > 0, self.size, g)
+        flips = [axis for axis in (-2, -1) if _rand(g) < 0.5]
         return inputs[..., y, x].flip(flips), target[..., y, x].flip(flips)
+
+    def _on(self, device: torch.device) -> Volumes:
+        if device not in self._there:
+            tensors = (self.volumes.image, self.volumes.label, self.volumes.planes)
+            self._there[device] = Volumes(*(tensor.to(device) for tensor in tensors))
+        return self._there[device]
 
     @staticmethod
     def loss(found: Tensor, wanted: Tensor) -> Tensor:
@@ -86,6 +97,16 @@ def _on_the_heart(heart: Tensor, size: int, generator: torch.Generator) -> list[
     for across, n in ((1, shadow.shape[0]), (0, shadow.shape[1])):
         there = torch.nonzero(shadow.any(across)).flatten()
         low, high = sorted((int(there[0]) - MARGIN, int(there[-1]) + MARGIN + 1 - size))
-        corner = min(max(int(torch.randint(low, high + 1, (1,), generator=generator)), 0), n - size)
+        corner = min(
+            max(int(torch.randint(low, high + 1, (1,), generator=generator, device=generator.device)), 0), n - size
+        )
         patch.append(slice(corner, corner + size))
     return patch
+
+
+def _rand(generator: torch.Generator) -> float:
+    return torch.rand(1, generator=generator, device=generator.device).item()
+
+
+def _randint(low: int, high: int, generator: torch.Generator) -> int:
+    return int(torch.randint(low, high, (1,), generator=generator, device=generator.device))

@@ -89,7 +89,7 @@ def test_sampling_is_reproducible_from_its_arguments(short: SliceMaps) -> None:
 
 
 def test_moments_are_end_diastole_end_systole_or_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slice_maps, "Scene", lambda subject: None)  # it plays no part, and takes its time
+    monkeypatch.setattr(slice_maps, "Scene", lambda subject, device: None)  # it plays no part, and takes its time
     moments = torch.tensor([sample_moment(index, "train", 0)[2] for index in range(200)])
     assert 0.2 < (moments == 0.0).float().mean() < 0.5
     assert 0.2 < (moments == 1.0).float().mean() < 0.55
@@ -227,7 +227,7 @@ def test_a_sampled_cohort_holds_its_subjects(tmp_path: Path, long: SliceMaps) ->
 
 
 def test_generators_of_subjects_and_seeds_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slice_maps, "Scene", lambda subject: None)
+    monkeypatch.setattr(slice_maps, "Scene", lambda subject, device: None)
     states = [sample_moment(*given)[0] for given in ((0, "train", 0), (1, "train", 0), (0, "train", 1))]
     numbers = [torch.rand(1, generator=g).item() for g in (*states, seeded())]
     assert len(set(numbers)) == 4

@@ -21,7 +21,7 @@ from cardiolearn.phantom.scanners.acquisition import Scan, frame_activations, sc
 from cardiolearn.phantom.scanners.long_axis import scan_long_axis
 from cardiolearn.phantom.scanners.mri import TRAINING_VENDORS, UNSEEN_VENDOR
 
-SHAPE = (64, 72)
+SHAPE = (80, 88)
 SMALL = Examination(shape=SHAPE)
 
 
@@ -88,7 +88,7 @@ def test_an_interrupted_call_goes_on(folder: Path, monkeypatch: pytest.MonkeyPat
         (SMALL, 4, "expected a subject of seed 4, found 3"),
         (Examination(shape=SHAPE, vendor=TRAINING_VENDORS[0]), 3, "expected a subject of vendor A, found unseen"),
         (Examination(shape=SHAPE, frames=3), 3, "expected a subject of frames 3, found 0"),
-        (Examination(shape=(64, 73)), 3, r"expected a subject of shape \[64, 73\], found \[64, 72\]"),
+        (Examination(shape=(64, 73)), 3, r"expected a subject of shape \[64, 73\], found \[80, 88\]"),
         (Examination(shape=SHAPE, visit=1), 3, "expected a subject of visit 1, found 0"),
         (Examination(shape=SHAPE, views=("sa", "la_2ch")), 3, "expected a subject of views"),
     ],
@@ -118,12 +118,12 @@ def test_a_cine_has_frames_phases_and_a_duration(tmp_path: Path, monkeypatch: py
 @pytest.mark.slow
 def test_long_axis_views_are_written_where_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(studies, "in_processes", here)
-    how = Examination(frames=3, shape=(65, 60), views=("la_4ch", "sa", "la_2ch"))
+    how = Examination(frames=3, shape=(84, 80), views=("la_4ch", "sa", "la_2ch"))
     (study,) = write_studies(tmp_path / "all", 1, how, seed=3)
     subject = sample_subject(0, cohort="test", seed=3)
     for view in ("la_2ch", "la_4ch"):
         scan = scan_long_axis(
-            Scene(subject), UNSEEN_VENDOR, view, frame_activations(3), seed=subject.seed, shape=(65, 60)
+            Scene(subject), UNSEEN_VENDOR, view, frame_activations(3), seed=subject.seed, shape=(84, 80)
         )
         assert torch.equal(study.image(view, None).data, scan.image.data)
         assert torch.equal(study.labels(view, None).data, scan.labels.data)
@@ -133,7 +133,7 @@ def test_long_axis_views_are_written_where_asked(tmp_path: Path, monkeypatch: py
             assert torch.equal(study.image(view, phase).data, scan.image.data[t])
             assert torch.equal(study.labels(view, phase).data, scan.labels.data[t])
     with pytest.raises(InputError, match="views"):  # the folder has more than a call without views asks for
-        write_studies(tmp_path / "all", 1, Examination(frames=3, shape=(65, 60)), seed=3)
+        write_studies(tmp_path / "all", 1, Examination(frames=3, shape=(84, 80)), seed=3)
 
 
 @pytest.mark.slow

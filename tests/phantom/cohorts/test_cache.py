@@ -26,7 +26,6 @@ from cardiolearn.imaging.unfinished import unfinished
 from cardiolearn.phantom.cohorts import cache
 from cardiolearn.phantom.cohorts.cache import (
     CACHE_VARIABLE,
-    PREDECESSOR,
     cache_folder,
     keep_study,
     kept,
@@ -220,55 +219,6 @@ def test_what_killed_runs_left_is_swept_when_the_folder_is_asked_for(
         mine.touch()
         cache_folder()
         assert list(lesson.iterdir()) == [mine] and not dead.exists()
-
-
-@pytest.fixture
-def old_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    r"""Trainings and hearts as the predecessor left them."""
-    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
-    folder = tmp_path / f"phantom-{PREDECESSOR}"
-    for name in (
-        "01_ml_in_mia/fcn.safetensors", "01_ml_in_mia/data.csv", "01_ml_in_mia/data.settings.json",
-        "02_super_resolution/siamese.safetensors", "01_ml_in_mia/slices/train-0-00000-00025.safetensors",
-        "02_super_resolution/volumes/train-0-00000.safetensors", "test/test-00000/sa_ED.nii.gz", "stray.safetensors",
-    ):  # fmt: skip
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(name)
-    return folder
-
-
-def test_finished_trainings_of_the_predecessor_are_brought_over_and_its_hearts_are_not(old_house: Path) -> None:
-    folder = cache_folder()
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert found == {
-        "01_ml_in_mia/fcn.safetensors", "01_ml_in_mia/data.csv", "01_ml_in_mia/data.settings.json",
-        "02_super_resolution/siamese.safetensors",
-    }  # fmt: skip
-    assert all((folder / name).read_text() == name for name in found)
-    assert (old_house / "01_ml_in_mia" / "fcn.safetensors").is_file()  # copied, not moved
-
-
-def test_two_runs_may_bring_them_over_at_once(old_house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    replace = os.replace
-
-    def late(source: Path, target: Path) -> None:
-        monkeypatch.setattr(os, "replace", replace)
-        assert (cache_folder() / "01_ml_in_mia" / "fcn.safetensors").is_file()
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", late)
-    folder = cache_folder()
-    assert len(list(folder.rglob("*.*"))) == 4
-    assert {path.name for path in folder.parent.iterdir()} == {folder.name, old_house.name}
-
-
-def test_nothing_is_brought_over_where_the_new_folder_is_there(old_house: Path) -> None:
-    folder = old_house.parent / f"phantom-{phantom_version()}"
-    folder.mkdir()
-    assert cache_folder() == folder and list(folder.iterdir()) == []
-    shutil.rmtree(old_house)
-    folder.rmdir()
-    assert cache_folder() == folder and not folder.exists()
 
 
 # ---------------------------------------------------------------------- the version

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hearts import here, ringed_heart
+from hearts import COARSE, here, ringed_heart
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.study import Study, find_studies, write_study
@@ -103,7 +103,7 @@ def test_another_cohort_in_the_same_folder_is_refused(
 @pytest.mark.slow
 def test_a_cine_has_frames_phases_and_a_duration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(studies, "in_processes", here)
-    (study,) = write_studies(tmp_path / "new", 1, Examination(frames=3, shape=(32, 32)))
+    (study,) = write_studies(tmp_path / "new", 1, Examination(frames=3, shape=(32, 32), vendor=COARSE))
     cine, labels = study.image(phase=None), study.labels(phase=None)
     assert cine.data.shape[0] == labels.data.shape[0] == 3
     assert cine.frame_duration == pytest.approx(60 / study.info["heart_rate"] / 3, rel=1e-4)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,12 +18,10 @@ from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import read_tensors, write_tensors
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.study import Study, open_study, write_study
-from cardiolearn.imaging.unfinished import sweep, try_to_write, unfinished
+from cardiolearn.imaging.unfinished import sweep, try_to_write
 from cardiolearn.learning.device import in_processes
 
 CACHE_VARIABLE = "CARDIOLEARN_CACHE"
-#: The version before the house was rebuilt: it sampled the same arrays, bit for bit (course/log.md, 2026-11-26).
-PREDECESSOR = "c953d625"
 _SAMPLERS = tuple(f"cardiolearn.phantom.cohorts.{name}" for name in ("rendering", "slice_maps", "studies", "volumes"))
 _HEARTS = ("cardiolearn.phantom.", "cardiolearn.imaging.structures")  # where what hearts depend on is said
 
@@ -34,19 +31,16 @@ Make = Callable[[], Mapping[str, Tensor]]
 def cache_folder() -> Path:
     r"""Where sampled hearts and unfinished trainings are kept: `CARDIOLEARN_CACHE`, else the user's cache folder.
 
-    Its last part names the phantom's code, so that a changed phantom never meets hearts of the old one. Trainings on
-    the predecessor's hearts, which are the same, are copied when the folder is first asked for. What killed processes
-    left half-written in it is removed.
+    Its last part names the phantom's code, so that a changed phantom never meets hearts of the old one. What
+    killed processes left half-written in it is removed.
 
     Raises:
         InputError: nothing can be written there; the message says how to choose another folder.
     """
     root = cache_root()
-    folder, before = root / f"phantom-{phantom_version()}", root / f"phantom-{PREDECESSOR}"
+    folder = root / f"phantom-{phantom_version()}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        if before.is_dir() and not folder.exists():
-            _copy_trainings(before, folder)
         try_to_write(folder if folder.exists() else root)
     except OSError as error:
         why = error.strerror or error
@@ -59,21 +53,6 @@ def cache_root() -> Path:
     r"""The folder of the cache, for all versions of the phantom; it may not be there yet."""
     named = os.environ.get(CACHE_VARIABLE)
     return Path(named) if named else platformdirs.user_cache_path("cardiolearn")
-
-
-def _copy_trainings(before: Path, folder: Path) -> None:
-    r"""Make `folder` with all that lies in the lessons' folders themselves, whole or not at all; hearts lie deeper."""
-    with unfinished(folder) as copies:
-        for path in sorted(before.glob("*/*.*")):
-            if path.is_file():
-                (copies / path.parent.name).mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, copies / path.parent.name)
-        if copies.exists() and not folder.exists():
-            try:
-                os.replace(copies, folder)
-            except OSError:
-                if not folder.is_dir():  # else another run was here first
-                    raise
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -205,7 +205,8 @@ class Toy:
     subjects: int
     view: str = "sa"
 
-    def prepare(self, folder: Path, cohort_seed: int) -> None:
+    def prepare(self, folder: Path, cohort_seed: int, seeds: Sequence[int]) -> None:
+        assert list(seeds) == [0, 3]
         (folder / f"{self.subjects}-{cohort_seed}").touch()
 
     def learn(

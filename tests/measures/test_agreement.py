@@ -59,6 +59,22 @@ def test_a_missed_structure_is_counted_and_two_empty_ones_agree() -> None:
     assert compare(empty, empty)["dice.rv"] == 1
 
 
+def test_offsets_have_the_sign_of_what_lies_outside() -> None:
+    y, x = torch.meshgrid(torch.arange(50), torch.arange(60), indexing="ij")
+    away = ((y - 25) ** 2 + (x - 20) ** 2).sqrt()
+
+    def heart(cavity: float, wall: float, right: float) -> Image:
+        labels = torch.where(away < cavity, 1, torch.where(away < cavity + wall, 2, 0)).to(torch.uint8)
+        labels[((y - 25) ** 2 + (x - 45) ** 2).sqrt() < right] = 3
+        return Image(labels[None], AFFINE)
+
+    row = compare(heart(8.3, 6.0, 6.3), heart(7.3, 9.0, 8.3))  # radii in pixels of 1.5 mm
+    found = [row[f"offset.{name}"] for name in ("lv", "epicardium", "rv")]
+    assert found == pytest.approx([1.5, -3.0, -3.0], abs=0.4)
+    back = compare(heart(7.3, 9.0, 8.3), heart(8.3, 6.0, 6.3))
+    assert [back[f"offset.{name}"] for name in ("lv", "epicardium", "rv")] == pytest.approx([-o for o in found])
+
+
 def test_cropping_to_the_heart_changes_nothing() -> None:
     a, b = outlined(2), outlined(3)
     pad = (9, 4, 7, 11)

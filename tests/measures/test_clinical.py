@@ -89,7 +89,7 @@ def test_clinical_indices_by_hand() -> None:
     indices = clinical_indices(heart(150, 100, 160), heart(60, 101, 80))
     assert indices == pytest.approx(
         {
-            "lv_edv": 150, "lv_esv": 60, "lv_sv": 90, "lv_ef": 60, "lv_mass": 105,
+            "lv_edv": 150, "lv_esv": 60, "lv_sv": 90, "lv_ef": 60, "lv_mass": 105, "lv_mass_es": 106.05,
             "rv_edv": 160, "rv_esv": 80, "rv_sv": 80, "rv_ef": 50,
         }
     )  # fmt: skip

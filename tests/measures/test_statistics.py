@@ -23,6 +23,7 @@ from cardiolearn.measures.statistics import (
     mcnemar_interval,
     mean_interval,
     paired_bootstrap_interval,
+    rank_correlation_shares,
     t_interval,
 )
 
@@ -140,3 +141,22 @@ def test_values_that_cannot_be_averaged_are_refused(function: Callable[..., obje
 def test_pairs_must_be_pairs(function: Callable[..., object]) -> None:
     with pytest.raises(InputError, match="5 and 4"):
         function([1, 2, 3, 4, 5], [1, 2, 3, 4])
+
+
+def test_the_shares_of_a_rank_correlation_have_its_mean_and_its_spread() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    y = np.exp(x + rng.normal(size=200)).round(1)  # with ties
+    shares = rank_correlation_shares(x, y)
+    assert shares.mean() == pytest.approx(stats.spearmanr(x, y).statistic)
+
+    def rho(a: np.ndarray, b: np.ndarray) -> float:
+        return float(stats.spearmanr(a, b).statistic)
+
+    spread = stats.bootstrap((x, y), rho, paired=True, vectorized=False, n_resamples=999, rng=1).standard_error
+    assert stats.sem(shares) == pytest.approx(spread, rel=0.15)
+    for constant in ([1.0] * 6, [1.0] * 5 + [2.0]):  # the second is one without its last value
+        with pytest.raises(InputError, match="vary"):
+            rank_correlation_shares(range(6), constant)
+    with pytest.raises(InputError, match="at least 5"):
+        rank_correlation_shares(range(4), range(4))

@@ -51,6 +51,7 @@ def test_every_comparison_has_its_row() -> None:
     expected = [nested_dice(24.0, 25.0), nested_dice(22.0, 24.0), nested_dice(15.0, 16.0)]
     assert versus["dice.lv"].tolist() == pytest.approx(expected)
     assert set(tables.DICE_UNITS.items()) == {(name, "1") for name in versus if name.startswith("dice.")}
+    assert set(tables.OFFSET_UNITS.items()) == {(name, "mm") for name in versus if name.startswith("offset.")}
     assert set(tables.CONTOUR_UNITS.items()) == {(name, "mm") for name in versus if name.startswith("mcd.")}
 
 
@@ -82,13 +83,14 @@ def test_indices_by_subject_and_their_change_between_visits() -> None:
     assert found["lv_edv"].tolist() == pytest.approx([volume_ml(24.0)] * 2)
     assert found["lv_ef"].tolist() == pytest.approx([100 * (1 - volume_ml(15.0) / volume_ml(24.0))] * 2)
     assert found["lv_mass"].tolist() == pytest.approx([1.05 * (volume_ml(32.0) - volume_ml(24.0))] * 2)
+    assert found["lv_mass_es"].tolist() == pytest.approx([1.05 * (volume_ml(23.0) - volume_ml(15.0))] * 2)
     people = tables.annotators_indices(OUTLINED)  # O2 outlined no end-systole
     assert people["lv_edv"].tolist() == pytest.approx([volume_ml(25.0)] * 2)
     again = {key: heart(24.0 if key[1] == "ED" else 18.0) for key in KEYS}
     visits = tables.repeated(TRUTH, again, OUTLINED, OUTLINED)
     change = 100 * (volume_ml(18.0) - volume_ml(15.0)) / volume_ml(24.0)
     assert visits["network"].tolist() == pytest.approx([change] * 2)
-    assert visits["observers"].tolist() == [0.0, 0.0]
+    assert visits["observers"].tolist() == [0.0, 0.0] and visits["failed"].tolist() == [0, 0]
 
 
 def test_observers_differ_between_visits_by_the_mean_of_what_each_does() -> None:
@@ -102,6 +104,31 @@ def test_observers_differ_between_visits_by_the_mean_of_what_each_does() -> None
     visits = tables.repeated(truth, truth, outlined(15.0, 18.0), outlined(18.0, 15.0))  # one up, one down
     change = 100 * (volume_ml(18.0) - volume_ml(15.0)) / volume_ml(24.0)
     assert visits["observers"].tolist() == pytest.approx([change])
+
+
+def stated(*fractions: float) -> pd.DataFrame:
+    return pd.DataFrame({"lv_ef": fractions}, index=pd.Index([f"s{i}" for i in range(len(fractions))], name="subject"))
+
+
+def test_outright_failures_are_far_from_the_annotators_of_the_same_visit() -> None:
+    failed = tables.failed_outright(stated(60.0, 40.1, 39.9, 80.1, np.nan), stated(60.0, 60.0, 60.0, 60.0, 60.0))
+    assert failed.tolist() == [0, 0, 1, 1, 1]
+    assert tables.failed_outright(stated(60.0, 20.0), stated(60.0)).tolist() == [0]  # nobody outlined the second
+
+
+def test_a_visit_without_a_cavity_is_counted_and_nobody_is_left_out() -> None:
+    people = {key: {"O1": TRUTH[key]} for key in KEYS}
+    lost = dict(TRUTH)
+    for phase in ("ED", "ES"):
+        lost["a", phase] = heart(24.0).with_data(torch.zeros(3, 60, 64, dtype=torch.uint8))
+    lost["b", "ES"] = heart(23.0)  # it hardly contracts
+    visits = tables.repeated(TRUTH, lost, people, people).set_index("subject")
+    assert visits["failed"].to_dict() == {"a": 1, "b": 1}
+    change = 100 * (volume_ml(23.0) - volume_ml(15.0)) / volume_ml(24.0)
+    assert visits["network"].to_dict() == pytest.approx({"a": 100.0, "b": change}) and change > 20
+    twice = tables.repeated(lost, lost, people, people).set_index("subject")
+    assert twice["network"].to_dict() == pytest.approx({"a": 100.0, "b": 0.0})  # repeatable, and wrong both times
+    assert twice["failed"].to_dict() == {"a": 2, "b": 2}
 
 
 def test_by_subject_averages_everything_else() -> None:
@@ -137,11 +164,12 @@ def test_the_overview_has_words_for_rows_and_a_column_each() -> None:
 def test_bias_is_relative_but_for_the_ejection_fraction() -> None:
     ours = pd.DataFrame(
         {"lv_edv": [110.0, 90.0], "lv_esv": [50.0, 30.0], "lv_mass": [100.0, 80.0], "lv_ef": [55.0, 66.0]}
-    )
+    ).assign(lv_mass_es=[90.0, 70.0])
     ours.index = pd.Index(["a", "b"], name="subject")
     theirs = pd.DataFrame({"lv_edv": [100.0], "lv_esv": [40.0], "lv_mass": [125.0], "lv_ef": [60.0]}, index=["a"])
+    theirs["lv_mass_es"] = 120.0
     found = tables.bias(ours, theirs)
     assert list(found) == list(tables.BIAS_UNITS) and list(found.index) == ["a"]
-    assert found.loc["a"].tolist() == pytest.approx([10.0, 25.0, -20.0, -5.0])
+    assert found.loc["a"].tolist() == pytest.approx([10.0, 25.0, -20.0, -25.0, -5.0])
     assert len(tables.bias(ours, tables.annotators_indices({}))) == 0
     assert len(tables.bias(tables.indices({}), tables.annotators_indices({}))) == 0

@@ -33,8 +33,8 @@ Stage = Callable[[str, int], Callable[[], Rows]]
 class Variant(Protocol):
     r"""A way to train and to test: what is learnt, from what. Its data are made once and kept in `folder`."""
 
-    def prepare(self, folder: Path, cohort_seed: int) -> object:
-        r"""Make all that `learn` will need."""
+    def prepare(self, folder: Path, cohort_seed: int, seeds: Sequence[int]) -> object:
+        r"""Make all that `learn` will need from any of `seeds`."""
 
     def learn(
         self, folder: Path, cohort_seed: int, *, steps: int, seed: int, device: torch.device
@@ -48,7 +48,7 @@ def run_variants(
 ) -> pd.DataFrame:  # fmt: skip
     r"""Every variant trained from each of `seeds`, two at a time: the table `path` of `run_stages`."""
     for variant in variants.values():  # before the stages, or two of them would make the same hearts
-        variant.prepare(folder, cohort_seed)
+        variant.prepare(folder, cohort_seed, seeds)
 
     def stage(variant: str, seed: int) -> Callable[[], Rows]:
         return partial(variants[variant].learn, folder, cohort_seed, steps=steps, seed=seed, device=device)

@@ -8,14 +8,17 @@ from typing import Any
 
 from cardiolearn.imaging.image import Image, box_around
 from cardiolearn.imaging.structures import CHAMBERS, VENTRICLES
+from cardiolearn.measures.boundaries import border_offsets
 from cardiolearn.measures.metrics import dice, mean_contour_distance
 
 
 def compare(one: Image, other: Image) -> dict[str, float]:
-    r"""`dice.*`, `mcd.*` (mean contour distance, mm) and `dropped.*` of two label maps `(Z, Y, X)` on one grid.
+    r"""`dice.*`, `mcd.*` (mean contour distance, mm), `dropped.*` and `offset.*` of two label maps `(Z, Y, X)` on one
+    grid.
 
     `*` is `lv`, `myocardium`, `rv`. `dropped` counts the slices in which only one of the two has the structure: they
-    are no part of the contour distance, which is NaN where no slice has both.
+    are no part of the contour distance, which is NaN where no slice has both. Offsets (mm) are those of the borders
+    `lv`, `epicardium`, `rv`, positive where `one` lies outside the `other`: see `boundaries`.
 
     Source: Bai et al. 2018; for the myocardium the outer (epicardial) contour counts, as in their code.
     """
@@ -27,7 +30,8 @@ def compare(one: Image, other: Image) -> dict[str, float]:
         a, b = one.data[box] == label, other.data[box] == label
         contours = mean_contour_distance(a, b, one.spacing)
         row |= {f"dice.{name}": dice(a, b), f"mcd.{name}": contours.mm, f"dropped.{name}": float(contours.n_dropped)}
-    return row
+    offsets = border_offsets(one.data[box], other.data[box], one.spacing)
+    return row | {f"offset.{name}": offset.mm for name, offset in offsets.items()}
 
 
 def compare_pairs(outlines: Mapping[str, Image]) -> list[dict[str, Any]]:

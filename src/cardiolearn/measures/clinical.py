@@ -71,7 +71,10 @@ def volumes_line(edv: float, esv: float) -> str:
 
 
 def clinical_indices(labels_ed: Image, labels_es: Image) -> dict[str, float]:
-    r"""What a report states: `{lv,rv}_{edv,esv,sv}` in mL, `{lv,rv}_ef` in %, `lv_mass` in g (at end-diastole).
+    r"""What a report states: `{lv,rv}_{edv,esv,sv}` in mL, `{lv,rv}_ef` in %, `lv_mass` (at end-diastole) in g.
+
+    Beside it `lv_mass_es`, the mass by the wall at end-systole: muscle neither comes nor goes within a beat, so the two
+    differ by what is wrong with them, and a wall drawn too thin at end-systole shows in no other number.
 
     Args:
         labels_ed: short-axis labels `(Z, Y, X)` at end-diastole.
@@ -82,7 +85,7 @@ def clinical_indices(labels_ed: Image, labels_es: Image) -> dict[str, float]:
     Source: Bai et al. 2018, code `eval_ventricular_volume.py`; myocardial density 1.05 g/mL.
     """
     ed, es = volumes_ml(labels_ed), volumes_ml(labels_es)
-    indices = {"lv_mass": mass_g(ed["myocardium"])}
+    indices = {"lv_mass": mass_g(ed["myocardium"]), "lv_mass_es": mass_g(es["myocardium"])}
     for side in ("lv", "rv"):
         indices |= {f"{side}_edv": ed[side], f"{side}_esv": es[side], f"{side}_sv": ed[side] - es[side]}
         indices[f"{side}_ef"] = ejection_fraction(ed[side], es[side])

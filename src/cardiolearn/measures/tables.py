@@ -14,17 +14,20 @@ from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.structures import NAMES, PHASES, VENTRICLES
 from cardiolearn.imaging.study import Study
 from cardiolearn.measures.agreement import compare, compare_chambers, compare_pairs
+from cardiolearn.measures.boundaries import BORDERS
 from cardiolearn.measures.clinical import clinical_indices
 
 Found = Mapping[tuple[str, str], Image]
 Outlined = Mapping[tuple[str, str], Mapping[str, Image]]
-INDICES = ("lv_edv", "lv_esv", "lv_ef", "lv_mass", "rv_edv", "rv_esv", "rv_ef")
+INDICES = ("lv_edv", "lv_esv", "lv_ef", "lv_mass", "lv_mass_es", "rv_edv", "rv_esv", "rv_ef")
+OUTRIGHT = 20.0  # points of ejection fraction; see `failed_outright`
 _MEASURES = {"dice": "Dice", "mcd": "MCD (mm)", "dropped": "slices dropped"}
 #: Units of what `agreement.compare` gives.
 DICE_UNITS = {f"dice.{key}": "1" for key in VENTRICLES}
 CONTOUR_UNITS = {f"mcd.{key}": "mm" for key in VENTRICLES}
+OFFSET_UNITS = {f"offset.{key}": "mm" for key in BORDERS}
 #: Units of what `bias` compares.
-BIAS_UNITS = {"lv_edv": "%", "lv_esv": "%", "lv_mass": "%", "lv_ef": "points"}
+BIAS_UNITS = {"lv_edv": "%", "lv_esv": "%", "lv_mass": "%", "lv_mass_es": "%", "lv_ef": "points"}
 
 
 def true_labels(studies: Iterable[Study], view: str = "sa") -> dict[tuple[str, str], Image]:
@@ -113,15 +116,36 @@ def by_subject(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby("subject", sort=True).mean(numeric_only=True)
 
 
+def failed_outright(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.Series:
+    r"""Whether the network failed outright on a visit, by subject: 1 or 0.
+
+    It did where it found no cavity at end-diastole, or where its LV ejection fraction is over 20 points from the mean
+    of the annotators who outlined that very visit. Neither the truth nor another visit is asked. An annotator's own
+    differs by some 3 points between visits; 20 lie between a healthy ventricle and a failing one.
+
+    Args:
+        ours: of `indices`, of one visit.
+        theirs: of `annotators_indices`, of the same visit.
+    """
+    apart = (ours["lv_ef"].reindex(theirs.index) - theirs["lv_ef"]).abs()
+    return (~(apart <= OUTRIGHT)).astype(int)  # an ejection fraction that is none is not near
+
+
 def repeated(first: Found, second: Found, outlined_first: Outlined, outlined_second: Outlined) -> pd.DataFrame:
     r"""How far the LV ejection fraction (points) of two visits differs, by subject: of the `network`, and on average of
-    the `observers`, each of whom outlined both."""
+    the `observers`, each of whom outlined both; `failed` counts the visits on which the network `failed_outright`.
+
+    A visit without an ejection fraction of the network's counts as 100 points away: no subject is left out.
+    """
     people = sorted({name for outlined in outlined_first.values() for name in outlined})
     everybody = {"network": (first, second)} | {
         name: (_of(outlined_first, name), _of(outlined_second, name)) for name in people
     }
     change = {name: (indices(a)["lv_ef"] - indices(b)["lv_ef"]).abs() for name, (a, b) in everybody.items()}
-    table = pd.DataFrame({"network": change["network"], "observers": pd.DataFrame(change)[people].mean(axis=1)})
+    visits = ((first, outlined_first), (second, outlined_second))
+    failed = [failed_outright(indices(found), annotators_indices(outlined)) for found, outlined in visits]
+    table = pd.DataFrame({"network": change["network"].fillna(100.0), "failed": failed[0] + failed[1]})
+    table["observers"] = pd.DataFrame(change)[people].mean(axis=1)
     return table.rename_axis("subject").reset_index()
 
 

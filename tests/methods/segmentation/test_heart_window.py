@@ -9,7 +9,7 @@ from hearts import ReadsGrey, ringed_heart, seeded
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.slices import PIXEL, Stack, unwindow
 from cardiolearn.methods.segmentation import heart_window
-from cardiolearn.methods.segmentation.heart_place import WINDOW, probabilities
+from cardiolearn.methods.segmentation.heart_place import ONE_SIDE, WINDOW, probabilities
 from cardiolearn.methods.segmentation.heart_window import MANY_SLICES, HeartWindow, likeliest
 from cardiolearn.methods.segmentation.whole_scan import segment
 
@@ -58,8 +58,20 @@ def test_a_long_scan_is_seen_from_fewer_sides(slices: int, sides: int, monkeypat
 
     monkeypatch.setattr(heart_window, "probabilities", counted)
     image, _ = ringed_heart()
-    segment(Image(image.data.repeat(slices // 4, 1, 1), image.affine), ReadsGrey())
+    long = Image(image.data.repeat(slices // 4, 1, 1), image.affine)
+    segment(long, ReadsGrey())
     assert seen == [slices] * sides
+    seen.clear()
+    segment(long, ReadsGrey(), ONE_SIDE)
+    assert seen == [slices]
+
+
+def test_from_one_side_a_scan_is_seen_as_it_lies() -> None:
+    window = torch.rand(3, 1, WINDOW, WINDOW, generator=seeded())
+    whole = Stack(window[None, :, 0], (PIXEL, PIXEL), lambda labels: labels)
+    seen = HeartWindow(whole, window, ((WINDOW - 1) / 2,) * 2, 1.0, ONE_SIDE.one_side)
+    network = Lopsided(sharp=5.0)
+    torch.testing.assert_close(seen.frame(0, network), network(window).softmax(1), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from hearts import ReadsGrey, ringed_heart
+from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from cardiolearn.errors import InputError
@@ -51,6 +52,19 @@ def test_spoilt_scans_have_a_true_and_an_expected_dice(studies: list[Study]) -> 
     assert table.equals(robustness.of_spoilt_scans(studies, ReadsGrey(), seed=0))
     with pytest.raises(InputError, match="at least one study"):
         robustness.of_spoilt_scans([], ReadsGrey(), seed=0)
+
+
+def test_among_unspoilt_scans_the_mean_share_is_scipys_rank_correlation() -> None:
+    rng = np.random.default_rng(1)
+    dice = rng.uniform(0.7, 1.0, 30)
+    expected = (dice + rng.normal(0, 0.1, 30)).round(2)
+    table = pd.DataFrame({"subject": [f"s{i}" for i in range(30)], "kind": "none", "dice": dice, "expected": expected})
+    worse = table.assign(kind="noise", dice=rng.uniform(0.0, 0.3, 30), expected=0.1)  # would make it look easy
+    bins = pd.concat([table, worse, table])  # a scan has a row for each bin of its calibration
+    shares = robustness.unspoilt_shares(bins)
+    assert shares.mean() == pytest.approx(spearmanr(dice, expected).statistic)
+    assert list(shares.index) == list(table["subject"])
+    assert len(robustness.unspoilt_shares(table[:4])) == 0
 
 
 def test_the_mean_rank_is_the_area_under_the_roc_curve() -> None:

@@ -6,7 +6,7 @@ pixel size was lost or stated wrongly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ class ViewPlan:
         average: the same of an average one.
         around: the labels whose middle is the heart's.
         parts: those that make one piece each.
+        one_side: whether the scan is seen as it lies alone, and not from eight sides.
     """
 
     name: str
@@ -43,12 +44,15 @@ class ViewPlan:
     average: float
     around: tuple[int, ...]
     parts: tuple[tuple[int, ...], ...]
+    one_side: bool = False
 
 
 SHORT_AXIS = ViewPlan(
     name="short-axis", weights="fcn_sax", n_classes=4, smallest=22.0, average=32.0,
     around=(LV_CAVITY, MYOCARDIUM), parts=((LV_CAVITY, MYOCARDIUM), (RV_CAVITY,)),
 )  # fmt: skip
+#: Without the mean over eight sides: what the network alone makes of a scan.
+ONE_SIDE = replace(SHORT_AXIS, one_side=True)
 LONG_AXIS = ViewPlan(
     name="long-axis", weights="fcn_lax", n_classes=6, smallest=26.0, average=38.0,
     around=tuple(LABELS.values()),

@@ -60,6 +60,7 @@ class HeartWindow:
     window: Tensor
     centre: tuple[float, float]
     zoom: float
+    one_side: bool = False
 
     @classmethod
     def of(cls, image: Image, network: nn.Module, plan: ViewPlan) -> HeartWindow | None:
@@ -70,12 +71,12 @@ class HeartWindow:
         centre, zoom = place
         frames = (stack(image.frame(t)) for t in range(image.n_frames))
         parts = [window(f.data[0].float(), f.pixel, centre, (WINDOW, WINDOW), zoom) for f in frames]
-        return cls(stack(image.frame(0)), to_unit_range(torch.cat(parts)), centre, zoom)
+        return cls(stack(image.frame(0)), to_unit_range(torch.cat(parts)), centre, zoom, plan.one_side)
 
     def frame(self, t: int, network: nn.Module) -> Tensor:
         r"""Of each class in frame `t` the probability `(Z, C, h, w)` in the scan's pixels, in the `box`."""
         n_slices = self.pictures.data.shape[1]
-        sides = _SIDES if len(self.window) <= MANY_SLICES else _SIDES[::5]
+        sides = _SIDES[:1] if self.one_side else _SIDES if len(self.window) <= MANY_SLICES else _SIDES[::5]
         part = self.window[t * n_slices : (t + 1) * n_slices]
         mean = reduce(torch.add, (_seen_from(part, network, *side) for side in sides)) / len(sides)
         rows, columns = self.box

@@ -2,7 +2,7 @@ r"""What restored slices are worth: how near they come, what is measured on them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,8 +128,8 @@ class NetworkVariant:
     tests: int = 16
     group: Group | None = None
 
-    def prepare(self, folder: Path, cohort_seed: int) -> tuple[Volumes, Volumes]:
-        r"""The thin slices to learn from and those to test on."""
+    def prepare(self, folder: Path, cohort_seed: int, seeds: Sequence[int]) -> tuple[Volumes, Volumes]:
+        r"""The thin slices to learn from and those to test on, the same for all seeds."""
         learnt = scan_volumes(self.subjects, folder / "volumes", seed=cohort_seed, group=self.group)
         return learnt, scan_volumes(self.tests, folder / "volumes", cohort="test", seed=cohort_seed)
 
@@ -137,7 +137,7 @@ class NetworkVariant:
         self, folder: Path, cohort_seed: int, *, steps: int, seed: int, device: torch.device
     ) -> list[dict[str, Any]]:
         r"""A row for each test subject: its `group`, PSNR (dB) and SSIM, means over both phases."""
-        learnt, tests = self.prepare(folder, cohort_seed)
+        learnt, tests = self.prepare(folder, cohort_seed, [seed])
         network = NETWORKS[self.network](seed)
         pairs = TrainingPairs(learnt, len(learnt), views=takes_views(network), size=_PATCH)
         plan = TrainingPlan(steps, seed, learning_rate=2e-3, schedule="cosine")

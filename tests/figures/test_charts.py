@@ -54,6 +54,11 @@ def test_bland_altman_shows_bias_and_limits() -> None:
     assert [ax.get_title() for ax in figure.axes] == ["LV EDV", "LV EF"]
     assert [ax.get_ylabel() for ax in figure.axes] == ["difference (mL)", "difference (points)"]
     assert len(figure.axes[1].lines[0].get_xdata()) == 2
+    five = {"lv_edv": "mL", "lv_esv": "mL", "lv_ef": "%", "lv_mass": "g", "lv_mass_es": "g"}
+    table = pd.DataFrame({column: [1.0, 2.0, 4.0] for column in five})
+    figure = charts.bland_altmans(table, table + 1, five)
+    assert [ax.get_title() for ax in figure.axes] == ["LV EDV", "LV ESV", "LV EF", "LV mass", "LV mass at ES"]
+    assert len({ax.get_subplotspec().rowspan.start for ax in figure.axes}) == 2  # a readable size
 
 
 def test_expectation_has_one_dot_per_scan_and_colour_per_kind() -> None:

@@ -92,7 +92,7 @@ BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "unknown tag": (insert(new_code_cell("1", metadata={"tags": ["hide"]})), "unknown tag 'hide'"),
     "26 lines": (insert(lines(26)), "has 26 lines, 25 at most"),
     "many long cells": (lambda nb: nb.cells.extend(lines(16) for _ in range(3)), "over 15 lines"),
-    "201 lines": (lambda nb: nb.cells.extend(lines(10) for _ in range(20)), "code lines, 200 at most"),
+    "301 lines": (lambda nb: nb.cells.extend(lines(10) for _ in range(30)), "code lines, 300 at most"),
     "execution count": (ran, "outputs or an execution count"),
     "outputs": (kept_output, "outputs or an execution count"),
     "widget state": (kept_widgets, "widget state"),

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_MASSES = {"mass": "mass", "mass_es": "mass at ES"}
+
+
 def agreement(ax: Axes, groups: pd.DataFrame, *, quantity: str, unit: str = "1") -> None:
     r"""One column of dots per group, one dot a subject, joined by a line, with the mean as a bar.
 
@@ -104,13 +107,17 @@ def agreements(groups: Mapping[str, pd.DataFrame], columns: Mapping[str, str], *
 
 
 def bland_altmans(ours: pd.DataFrame, theirs: pd.DataFrame, units: Mapping[str, str]) -> Figure:
-    r"""`bland_altman` side by side for the columns of `units` (column to unit) of two tables of the same subjects."""
+    r"""`bland_altman`, three to a row, of each column in `units` (column to unit) of two tables of equal subjects."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(units), figsize=(3.8 * len(units), 4), squeeze=False)
-    for ax, (column, unit) in zip(axes[0], units.items(), strict=True):
+    across = min(len(units), 3)
+    rows = -(-len(units) // across)
+    figure, axes = plt.subplots(rows, across, figsize=(3.8 * across, 4 * rows), squeeze=False, layout="constrained")
+    for ax in axes.flat[len(units) :]:
+        ax.remove()
+    for ax, (column, unit) in zip(axes.flat, units.items(), strict=False):
         side, _, index = column.partition("_")
-        title = f"{side.upper()} {index if index == 'mass' else index.upper()}"
+        title = f"{side.upper()} {_MASSES.get(index, index.upper())}"
         known = ours[column].notna() & theirs[column].notna()
         if known.sum() > 1:  # one dot has no spread
             bland_altman(ax, ours[column][known], theirs[column][known], quantity=title, unit=unit)

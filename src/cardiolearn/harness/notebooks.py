@@ -24,7 +24,7 @@ PARAMETERS: dict[str, Any] = {
     "weights": "shipped",
 }
 TAGS = {"parameters", "exercise", "solution", "check", "widget"}
-CELL_LINES, LONG_CELL, LONG_CELLS, NOTEBOOK_LINES = 25, 15, 0.2, 200
+CELL_LINES, LONG_CELL, LONG_CELLS, NOTEBOOK_LINES = 25, 15, 0.2, 300
 EXERCISES, WIDGETS, CORE_FIGURES = 3, 2, 5
 PARTS = ("**Predict.**", "I get a different number", "### Key points", "### Quiz", "### Further reading")
 FURTHER = re.compile(r"^#{1,3} .*\bgo further\b", re.IGNORECASE | re.MULTILINE)

@@ -32,7 +32,7 @@ class TrainingSlices:
     vendor: Vendor = ANY_VENDOR
     size: int = 128
     pixel: float = PIXEL
-    batch: int = 16
+    batch: int = 32
     n_classes: int = 4
     upright: bool = False
     _there: dict[torch.device, SliceMaps] = field(default_factory=dict, init=False, repr=False, compare=False)

@@ -27,7 +27,7 @@ def test_the_work_is_pictures_and_lessons_of_all_tissues(monkeypatch: pytest.Mon
     def train(network: Any, data: Any, loss: Any, plan: Any, device: torch.device) -> History:
         images, labels = data(0, torch.Generator(device).manual_seed(0))
         seen.append(plan.steps)
-        assert images.shape == (16, 1, 128, 128) and labels.unique().tolist() == [0, 1, 2, 3]
+        assert images.shape == (32, 1, 128, 128) and labels.unique().tolist() == [0, 1, 2, 3]
         return History(steps=[1, 2])
 
     monkeypatch.setattr(speed, "train", train)

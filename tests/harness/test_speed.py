@@ -33,7 +33,7 @@ def test_the_work_is_pictures_and_lessons_of_all_tissues(monkeypatch: pytest.Mon
     monkeypatch.setattr(speed, "train", train)
     monkeypatch.setattr(speed, "_per_second", lambda work: float(work()))
     found = measure_speed(torch.device("cpu"))
-    assert (found.rendering, found.training, seen) == (16.0, 32.0, [2])
+    assert (found.rendering, found.training, seen) == (32.0, 64.0, [2])
     maps = _rings(2)
     assert maps.tissue.unique().tolist() == list(range(N_TISSUES)) and maps.tissue.shape[0] == len(maps) == 2
 

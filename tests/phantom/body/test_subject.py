@@ -64,7 +64,7 @@ def test_every_subject_is_possible(index: int, cohort: str, seed: int) -> None:
     assert s.rv_stroke_volume == pytest.approx(s.lv_stroke_volume, rel=0.06)
     assert s.body_surface_area == pytest.approx(math.sqrt(s.height * s.weight / 3600))
     assert s.longitudinal_shortening < s.lv_ef  # the base alone never ejects more than the ventricle
-    assert len(s.shape) == 26 and len(s.unseen_shape) == 8
+    assert len(s.shape) == 30 and len(s.unseen_shape) == 8
     assert any(s.unseen_shape) == (cohort == "test")
     assert all(math.isfinite(v) for v in dataclasses.asdict(s).values() if isinstance(v, float))
     assert 0 <= s.seed < 2**63

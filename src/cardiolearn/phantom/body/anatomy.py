@@ -117,16 +117,18 @@ class Anatomy:
         near = ((tissue == 0) & (outside < 40.0)).nonzero(as_tuple=True)
         here, beyond = points[near], outside[near]
         m, right = m.only(near), smoothstep((5.0 - here[..., 0]) / 45.0)
-        patchy = self._fat - 1.2 + (1.5 + 1.2 * self._fat) * self.noise.at(here, 18.0, 3.0)  # half of it is bare
-        thickness = (patchy * (0.35 + 1.0 * right)).clamp_min(0.0)
+        lobes = self.noise.at(here, 13.0, 3.0)
+        patchy = (self._fat - 1.6 + (1.6 + 1.3 * self._fat) * lobes).clamp_min(0.0)  # half of it is bare
+        thickness = patchy * (0.4 + 0.6 * right)
+        sac = self._sac * smoothstep(0.9 - lobes.abs())  # seen here and there, and no line all round
         above = m.depth < 0.0  # there is no sac between the chambers, but fat, and muscle towards the septum
         wedge = m.epi_now + 3.0 + 0.9 * m.depth  # it narrows upwards
         thickness = torch.where(above & (m.rho_now < wedge), 40.0, thickness)
         beyond = beyond - thickness
-        layers = torch.where((beyond < self.effusion + self._sac) & ~above, int(Tissue.PERICARDIUM), 0)
+        layers = torch.where((beyond < self.effusion + sac) & ~above, int(Tissue.PERICARDIUM), 0)
         layers = torch.where(beyond < self.effusion, int(Tissue.EFFUSION), layers)
         layers = torch.where(beyond < 0.0, int(Tissue.EPICARDIAL_FAT), layers)
-        septal = above & (m.rho_now < m.epi_now) & (torch.cos(m.theta) < -0.3) & (m.depth > -9.0)
+        septal = above & (m.rho_now < m.epi_now) & (torch.cos(m.theta) < 0.35 * lobes - 0.3) & (m.depth > -9.0)
         layers = torch.where(septal, int(Tissue.ATRIAL_WALL), layers)
         vessel = (beyond < 1.0) & self._coronaries(m)
         tissue[near] = torch.where(vessel, int(Tissue.ARTERY), layers).to(torch.uint8)

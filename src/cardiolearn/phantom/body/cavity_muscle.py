@@ -76,7 +76,8 @@ class CavityMuscle:
             * (0.05 + 1.2 * smoothstep((s - self._from) / 0.5) + smoothstep((s - 0.65) / 0.3))
         )
         r = 12.5 + 0.5 * m.rho
-        ridges = self.noise.at(torch.stack((x * r, y * r, 0.3 * m.depth), -1), self._ridge)
+        strands = torch.stack((x * r + 0.25 * m.depth, y * r, 0.35 * m.depth), -1)  # they run a little aslant
+        ridges = 0.8 * self.noise.at(strands, self._ridge) + 0.7 * self.noise.at(strands, 2.6 * self._ridge, 8.0)
         muscle = ridges > 3.1 * inward / layer - 0.65
         ragged = 1.0 + 0.28 * ridges
         for head in self._papillary:

@@ -76,13 +76,14 @@ class ChambersAbove:
         label = torch.zeros_like(tissue)
         la, ra = self._atria(points, inflow, a)
         aorta, artery, veins = self._vessels(points)
+        outflow = points[:, 2] > -9.0  # there the ventricle opens into the root: no wall lies between
         veins = torch.where(la < 0.0, 1e3, veins)  # they end where they open into the atrium
         for distance, wall, code, name in (
             (la, self._walls, Tissue.LA_BLOOD, LEFT_ATRIUM),
             (veins, 0.8, Tissue.VEIN, 0),
             (ra, self._walls, Tissue.RA_BLOOD, RIGHT_ATRIUM),
             (artery, 1.0, Tissue.ARTERY, 0),
-            (aorta, 1.4, Tissue.ARTERY, 0),
+            (aorta, torch.where(outflow, 0.0, 1.4), Tissue.ARTERY, 0),
         ):
             shell = (distance < wall) & (base | (name == RIGHT_ATRIUM))
             tissue[shell] = int(Tissue.VESSEL_WALL if name == 0 else Tissue.ATRIAL_WALL)

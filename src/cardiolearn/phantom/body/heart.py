@@ -64,7 +64,7 @@ class Heart:
     r"""Both ventricles of one subject, from its volumes, mass and shape modes.
 
     Args:
-        subject: volumes in mL, mass in g, length in mm; `shape` holds 26 standard-normal mode weights and
+        subject: volumes in mL, mass in g, length in mm; `shape` holds 30 standard-normal mode weights and
             `unseen_shape` 8 more that are zero in every training subject.
     """
 
@@ -83,9 +83,12 @@ class Heart:
     def _set_left(self, c: tuple[float, ...], unseen: tuple[float, ...]) -> None:
         self._bullet = 2.5 * math.exp(0.13 * c[0])  # 2 is an ellipsoid, more is a bullet
         self._waist = max(0.0, 0.10 + 0.05 * c[1])  # narrowing at the mitral ring
-        fourth, third = (4, 0.02 * unseen[2], 1.5 * unseen[3]), (3, 0.06 * unseen[4], 1.5 * unseen[5])
+        fourth, unseen_third = (4, 0.02 * unseen[2], 1.5 * unseen[3]), (3, 0.06 * unseen[4], 1.5 * unseen[5])
         self._ovals = ((2, 0.035 * c[2], 1.5 * c[3]), (3, 0.018 * c[4], 1.5 * c[5]), fourth)
-        self._wall_modes = ((1, 0.05 * c[6], 1.5 * c[7]), (2, 0.04 * c[8], 0.0), third)
+        self._wall_modes = (
+            (1, 0.07 * c[6], 1.5 * c[7]), (2, 0.06 * c[8], 1.5 * c[26]),
+            (3, 0.045 * c[27], 1.5 * c[28]), (5, 0.03 * c[29], 0.0), unseen_third,
+        )  # fmt: skip
         self._apex_wall = min(max(0.60 + 0.10 * c[9], 0.35), 0.9)
 
     def _set_modes(self, c: tuple[float, ...], unseen: tuple[float, ...]) -> None:
@@ -122,7 +125,9 @@ class Heart:
             apical, side = smoothstep((s - 0.4) / 0.3), torch.cos(theta - self._bulge[1]).clamp_min(0)
             endo = endo * (1 + self._bulge[0] * apical * side)
         septum = torch.cos(0.5 * (theta - math.pi)) ** 4
-        wall = self.wall * self._ring(theta, self._wall_modes) * (1.0 + self.subject.septal_asymmetry * septum)
+        # Thick and thin places wind round the ventricle: no slice's wall is like its neighbour's.
+        regional = self._ring(theta - 1.2 * s, self._wall_modes)
+        wall = self.wall * regional * (1.0 + self.subject.septal_asymmetry * septum)
         if self.subject.apical_thickening:
             wall = wall * (1.0 + self.subject.apical_thickening * smoothstep((s - 0.3) / 0.4))
         epi = (self._radius * ovals + wall) * self._profile(depth / self.height, 0.5 * self._waist)

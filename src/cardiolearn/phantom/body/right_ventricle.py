@@ -25,7 +25,7 @@ class RightVentricle:
 
     def __init__(self, c: tuple[float, ...], lv_length: float) -> None:
         self.insertion = ((118.0 + 6.0 * c[10]) * _DEGREE, (246.0 + 7.0 * c[11]) * _DEGREE)
-        self._reach = min(max(0.88 + 0.05 * c[12], 0.72), 0.99) * lv_length
+        self._reach = min(max(0.92 + 0.04 * c[12], 0.78), 1.0) * lv_length
         self._taper = 2.3 * math.exp(0.15 * c[13])
         self._skew = math.exp(0.16 * c[14] + 0.24)  # where along the septum the crescent is deepest
         self._blunt = 0.55 * math.exp(0.12 * c[15])

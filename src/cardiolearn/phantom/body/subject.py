@@ -15,7 +15,7 @@ from cardiolearn.errors import InputError
 from cardiolearn.phantom.body.disease import GROUPS, Cohort, Disease, Group, disease_of
 from cardiolearn.phantom.body.reference import SEXES, Sex, reference
 
-SHAPE_MODES = 26
+SHAPE_MODES = 30
 UNSEEN_SHAPE_MODES = 8
 
 
@@ -46,7 +46,7 @@ class Subject:
     twist: float  # degrees, end-systolic rotation of the apex relative to the base
     septal_asymmetry: float  # septal over lateral end-diastolic wall thickness, minus one
     apical_thickening: float  # apical over mid-ventricular end-diastolic wall thickness, minus one
-    shape: tuple[float, ...]  # 26 coefficients, in standard deviations of the training prior
+    shape: tuple[float, ...]  # 30 coefficients, in standard deviations of the training prior
     unseen_shape: tuple[float, ...]  # 8 coefficients, zero in the training cohort
 
     @property

@@ -87,7 +87,8 @@ class Thorax:
         `outside` `(N,)` is the rough distance (mm) to the heart: fat lies in front of it, and where it touches the
         diaphragm, that is not seen.
         """
-        front = outside < (3.0 + self._anterior_fat) * smoothstep((points[..., 1] - self._centre[1]) / 30.0)
+        pad = (3.0 + self._anterior_fat) * smoothstep((points[..., 1] - self._centre[1]) / 30.0)
+        front = outside < pad * (0.7 + 0.5 * self.noise.at(points, 10.0, 23.0))
         return front.to(torch.uint8) * _FRONT + (outside <= 1.0).to(torch.uint8) * _TOUCHING
 
     def at(self, points: torch.Tensor, contact: torch.Tensor) -> torch.Tensor:
@@ -140,7 +141,7 @@ class Thorax:
         tissue[rim < muscle + fat + 2.0] = int(Tissue.SKIN)
         tissue[layer] = int(Tissue.SUBCUTANEOUS_FAT)
         thin = (layer & ~wall).nonzero()[:, 0]
-        septa = self.noise.at(points.index_select(0, thin), 9.0, 4.0).abs() < 0.05
+        septa = self.noise.at(points.index_select(0, thin), 9.0, 4.0).abs() < 0.03
         tissue[thin[septa]] = int(Tissue.SKIN)  # septa of the fat
         tissue[wall] = int(Tissue.MUSCLE)
         thick = wall.nonzero()[:, 0]
@@ -205,9 +206,11 @@ class Thorax:
 
     def _abdomen(self, points: torch.Tensor, above: torch.Tensor) -> torch.Tensor:
         x, z = points[:, 0].contiguous(), points[:, 2].contiguous()
-        tissue = torch.full_like(x, int(Tissue.VISCERAL_FAT), dtype=torch.uint8)
+        # Between the organs lies fat, and bowel and muscle in no order: nothing there has straight edges.
+        filled = self.noise.at(points, 15.0, 26.0) > 0.25 + 0.5 * self._level
+        tissue = torch.where(filled, int(Tissue.STOMACH_WALL), int(Tissue.VISCERAL_FAT)).to(torch.uint8)
         edge = self._liver_edge + 0.35 * (self._dome[0] - z)
-        liver = self._ragged(edge - x, 0.0, points, 8.0, 25.0, 6.0) < 0.0
+        liver = self._ragged(edge - x, 0.0, points, 11.0, 22.0, 6.0) < 0.0
         tissue[liver] = int(Tissue.LIVER)
         deep = (liver & (above < -8.0)).nonzero()[:, 0]
         within = points.index_select(0, deep)
@@ -216,20 +219,20 @@ class Thorax:
         tissue[self._organ(points, *self._kidney)] = int(Tissue.KIDNEY)
         tissue[self._organ(points, *self._spleen)] = int(Tissue.SPLEEN)
         centre, radius = self._colon
-        colon = self._ragged(_away(points, centre) - radius, 2.0, points, 3.0, 18.0, 8.0)
+        colon = self._ragged(_away(points, centre) - radius, 2.0, points, 5.0, 15.0, 8.0)
         tissue[~liver & (colon < 2.0)] = int(Tissue.STOMACH_WALL)
         tissue[~liver & (colon < 0.0)] = int(Tissue.BOWEL_GAS if self._level > -0.2 else Tissue.STOMACH_FOOD)
         self._fill_stomach(tissue, points, ~liver)
         return tissue
 
     def _organ(self, points: torch.Tensor, centre: tuple[float, ...], radii: tuple[float, ...]) -> torch.Tensor:
-        return self._ragged(_away(points, centre, radii), 1.0, points, 0.06, 24.0, 5.0) < 1.0
+        return self._ragged(_away(points, centre, radii), 1.0, points, 0.12, 22.0, 5.0) < 1.0
 
     def _fill_stomach(self, tissue: torch.Tensor, points: torch.Tensor, where: torch.Tensor) -> None:
         centre, radii = self._stomach
         body = (_away(points, centre, radii) - 1.0) * min(radii)
         fundus = _away(points, self._fundus[0]) - self._fundus[1]
-        distance = self._ragged(torch.minimum(body, fundus), 3.5, points, 2.5, 22.0, 10.0)
+        distance = self._ragged(torch.minimum(body, fundus), 3.5, points, 4.5, 17.0, 10.0)
         tissue[where & (distance < 3.5)] = int(Tissue.STOMACH_WALL)
         hollow = where & (distance < 0.0)
         gas = points[..., 1] > centre[1] + 25.0 * self._level  # gas rises to the front of a patient lying on the back

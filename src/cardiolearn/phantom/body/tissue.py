@@ -68,7 +68,7 @@ class Relaxation:
 _BLOOD = Relaxation(density=0.95, t1=1500.0, t2=220.0)
 _VENOUS = Relaxation(density=0.95, t1=1550.0, t2=170.0)
 _MUSCLE = Relaxation(density=0.80, t1=1000.0, t2=42.0)
-_FAT = Relaxation(density=0.85, t1=290.0, t2=95.0, fat=True)
+_FAT = Relaxation(density=0.75, t1=290.0, t2=85.0, fat=True)
 _NOTHING = Relaxation(density=0.0, t1=1000.0, t2=50.0)
 
 # Textbook values at 1.5 T; each subject and each rendered batch jitters them (`mri.py`), so only their order matters.
@@ -92,7 +92,7 @@ RELAXATION: dict[Tissue, Relaxation] = {
     Tissue.MEDIASTINAL_FAT: _FAT,
     Tissue.LUNG: Relaxation(density=0.12, t1=1200.0, t2=40.0),
     Tissue.LUNG_VESSEL: Relaxation(density=0.80, t1=1500.0, t2=180.0),
-    Tissue.SUBCUTANEOUS_FAT: Relaxation(density=1.0, t1=280.0, t2=110.0, fat=True),
+    Tissue.SUBCUTANEOUS_FAT: Relaxation(density=0.92, t1=280.0, t2=100.0, fat=True),
     Tissue.SKIN: Relaxation(density=0.60, t1=900.0, t2=35.0),
     Tissue.MUSCLE: _MUSCLE,
     Tissue.MUSCLE_FAT: Relaxation(density=0.60, t1=320.0, t2=80.0, fat=True),

@@ -24,6 +24,7 @@ PIXEL = 1.5  # mm, of the stored maps
 SIZE = 208  # pixels: 312 mm
 SLICES_PER_SUBJECT = 7
 SUB_SLICES = (-2.5, 0.0, 2.5)  # mm from the mid-plane; together the slice profile
+IN_PLANE = (0.3, 0.0, -0.3)  # pixels, how far a sub-slice lies aside: what is thinner than a pixel is not lost
 PLANES_PER_VIEW = 2  # in long axis
 LONG_AXIS_SUB_SLICES = (-2.0, 0.0, 2.0)  # together the profile of a slice of 6 mm
 _SCATTER = 2.0  # long-axis planes scatter twice as much as a technician's
@@ -79,7 +80,8 @@ def sample_slices(
     y, x = torch.meshgrid(-grid, grid, indexing="ij")
     slant = tilt[:, 0, None, None] * x + tilt[:, 1, None, None] * y
     z = grid.new_tensor(SUB_SLICES)[None, :, None, None] + slant[:, None]
-    points = torch.stack((x.expand_as(z), y.expand_as(z), z), -1) + centre[:, None, None, None]
+    off = (PIXEL * grid.new_tensor(IN_PLANE))[:, None, None]
+    points = torch.stack(((x + off).expand_as(z), (y - off).expand_as(z), z), -1) + centre[:, None, None, None]
     found = scene.at(points @ scene.frame.T + scene.origin, a)
     truth = found.label[:, SUB_SLICES.index(0.0)]
     if not annotators:
@@ -100,11 +102,13 @@ def sample_long_axis_slices(
     g, scene, a = sample_moment(index, cohort, seed, device)
     grid = (torch.arange(SIZE, device=device) - (SIZE - 1) / 2) * PIXEL
     y, x, z = torch.meshgrid(grid, grid, grid.new_tensor(LONG_AXIS_SUB_SLICES), indexing="ij")
+    off = PIXEL * grid.new_tensor(IN_PLANE)  # of the sub-slices, the last axis
     tissue, label = [], []
     for view in LONG_AXIS_VIEWS:
         for _ in range(PLANES_PER_VIEW):
             plane = plan_long_axis(scene, view, g, scatter=_SCATTER)
-            points = x[..., None] * plane.right + y[..., None] * plane.down + z[..., None] * plane.normal + plane.middle
+            across, along = (x + off)[..., None] * plane.right, (y - off)[..., None] * plane.down
+            points = across + along + z[..., None] * plane.normal + plane.middle
             found = scene.at(points.movedim(2, 0), a)
             tissue.append(found.tissue)
             label.append(found.label[LONG_AXIS_SUB_SLICES.index(0.0)])

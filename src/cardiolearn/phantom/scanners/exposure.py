@@ -90,9 +90,9 @@ def _off_resonance(n: int, shape: tuple[int, int], generator: torch.Generator) -
 
 
 def _swirls(n: int, shape: tuple[int, int], mix: Tensor, generator: torch.Generator) -> Tensor:
-    # Broad clouds and finer ones, and dark streaks where broad ones meet, as jets leave them in blood.
-    broad, fine = (smooth_field(n, shape, cell, generator) for cell in (9, 4))
-    return mix * (broad - torch.exp(-((broad / 0.15) ** 2))) + (1.0 - mix) * fine
+    # Broad shades and fine ones; more of either from picture to picture.
+    broad, fine = (smooth_field(n, shape, cell, generator) for cell in (14, 3))
+    return mix * broad + (1.2 - mix) * fine
 
 
 @dataclass(frozen=True)

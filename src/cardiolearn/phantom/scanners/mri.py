@@ -107,6 +107,10 @@ def _texture_table() -> torch.Tensor:
         (Tissue.STOMACH_FOOD, 0.25),
         (Tissue.MUSCLE, 0.12),
         (Tissue.MARROW, 0.12),
+        (Tissue.LIVER, 0.09),
+        (Tissue.SUBCUTANEOUS_FAT, 0.16),
+        (Tissue.VISCERAL_FAT, 0.12),
+        (Tissue.MEDIASTINAL_FAT, 0.12),
     ):
         table[t] = v
     return table

@@ -104,7 +104,7 @@ def _descend(field: FreeForm, level: _Level, settings: RegistrationSettings) -> 
     optimiser = torch.optim.Adam([coefficients], lr=rate, eps=small)
     for i in range(settings.iterations):
         optimiser.param_groups[0]["lr"] = rate * 0.5 * (1.0 + math.cos(math.pi * i / settings.iterations)) + 0.05 * rate
-        warped = moving(voxels + now.on_grid(matrices) / size)
+        warped = moving(voxels + FreeForm(coefficients / size, field.knots).on_grid(matrices))
         smooth = settings.bending * now.bending() + settings.squeeze * now.squeeze(_LEAST_SHARE)
         loss = settings.unlike(level.fixed, warped) + smooth
         optimiser.zero_grad()

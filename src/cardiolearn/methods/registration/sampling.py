@@ -28,7 +28,7 @@ class Sampler:
             image[tuple(slice(first, first + n - 1) for first, n in zip(offset, self.sizes, strict=True))]
             for offset in offsets
         ]
-        self._cells = torch.stack(corners, -1).reshape(-1, len(corners))
+        self._cells = torch.stack(corners).reshape(len(corners), -1)
 
     def __call__(self, places: Tensor) -> Tensor:
         r"""The image at `places` `(D, *shape)` counted in its voxels, `(*shape)`; differentiable in them, once."""
@@ -54,16 +54,14 @@ class _Sample(torch.autograd.Function):
 
 def _look_up(cells: Tensor, sizes: Sequence[int], places: Tensor, found: Tensor) -> None:
     # Value and slope along each axis at places `(D, P)`, into `found` `(1 + D, P)`.
-    cell, shares, dims = 0, [], len(sizes)
-    for axis, (place, n) in enumerate(zip(places, sizes, strict=True)):
-        inside = place.clamp(0, n - 1)
-        first = inside.floor().clamp_(max=n - 2)
-        shares.append(inside - first)
-        cell = cell + first.int() * math.prod(m - 1 for m in sizes[axis + 1 :])
-    fields = cells.index_select(0, cell).T.contiguous()[None]  # the value at every corner
-    for axis in reversed(range(dims)):
-        near, far = fields[:, 0::2], fields[:, 1::2]
-        fields = torch.cat((torch.lerp(near, far, shares[axis]), far[:1] - near[:1]))
+    last = places.new_tensor(sizes)[:, None] - 1.0
+    inside = places.clamp_min(0.0).minimum(last)
+    first = inside.floor().minimum(last - 1.0)
+    steps = [math.prod(n - 1 for n in sizes[axis + 1 :]) for axis in range(len(sizes))]
+    cell = (first.int() * first.new_tensor(steps, dtype=torch.int32)[:, None]).sum(0, dtype=torch.int32)
+    fields = cells.index_select(1, cell)[None]  # the value at every corner
+    for share in (inside - first).flip(0):
+        near, far = fields[:, 0::2], fields[:, 1::2]  # along the last axis that is left
+        fields = torch.cat((torch.lerp(near, far, share), far[:1] - near[:1]))
     found[0] = fields[0, 0]
-    for axis, (place, n) in enumerate(zip(places, sizes, strict=True)):
-        torch.mul(fields[dims - axis, 0], (place >= 0) & (place <= n - 1), out=found[1 + axis])
+    torch.mul(fields[1:, 0].flip(0), inside == places, out=found[1:])

@@ -19,7 +19,9 @@ from toys import write_notebook
 
 from cardiolearn.harness.processes import Known
 
-RUN = """import sys, threading
+# A shell lets what it starts in the background ignore interrupts, and so would all that this starts.
+RUN = """import signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from concurrent.futures import ThreadPoolExecutor
 from cardiolearn.harness.execute import Job, execute
 stop = threading.Event()

@@ -11,6 +11,9 @@ import pytest
 from cardiolearn.lab import stages
 from cardiolearn.lab.records import STAGE_MIME
 
+#: What an earlier session left of a stage.
+NOTE = {"seconds": 5000.0, "commits": ["old"], "device": "cpu", "phantom": "c0ffee12", "date": "2026-01-01"}
+
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
@@ -42,12 +45,11 @@ def test_reading_a_finished_stage_leaves_its_note_alone(
 ) -> None:
     kept = tmp_path / "table.csv"
     kept.write_text("done")
-    note = {"seconds": 5000.0, "commits": ["old"], "device": "cpu", "phantom": "c0ffee12", "date": "2026-01-01"}
-    (tmp_path / "table.csv.stage.json").write_text(json.dumps(note))
+    (tmp_path / "table.csv.stage.json").write_text(json.dumps(NOTE))
     with stages.stage("table", kept, "cuda"):
         pass
-    assert told == [note | {"stage": "table", "earlier": 5000.0}]
-    assert json.loads((tmp_path / "table.csv.stage.json").read_text()) == note
+    assert told == [NOTE | {"stage": "table", "earlier": 5000.0}]
+    assert json.loads((tmp_path / "table.csv.stage.json").read_text()) == NOTE
 
 
 def test_a_stage_that_pauses_again_counts_however_short_it_was(
@@ -55,8 +57,7 @@ def test_a_stage_that_pauses_again_counts_however_short_it_was(
 ) -> None:
     kept = tmp_path / "state.safetensors"
     kept.write_text("half of it")
-    note = {"seconds": 5000.0, "commits": ["old"], "device": "cpu", "phantom": "c0ffee12", "date": "2026-01-01"}
-    (tmp_path / "state.safetensors.stage.json").write_text(json.dumps(note))
+    (tmp_path / "state.safetensors.stage.json").write_text(json.dumps(NOTE))
     with pytest.raises(KeyboardInterrupt), stages.stage("state", kept, "cuda"):
         raise KeyboardInterrupt
     found = json.loads((tmp_path / "state.safetensors.stage.json").read_text())

@@ -74,11 +74,11 @@ def _device() -> Finding:
     import torch
 
     from cardiolearn.harness.speed import measure_speed
-    from cardiolearn.learning.device import pick_device, training_words
+    from cardiolearn.learning.device import pick_device, training_precision
 
     device = pick_device("auto")
     name = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
-    speed, precision = measure_speed(device), training_words(device).split(", ")[1]
+    speed, precision = measure_speed(device), training_precision(device)
     rates = f"renders {speed.rendering:.0f} slices of 128x128 a second, renders and learns from {speed.training:.0f}"
     return Finding("device", f"{device}{name}: {rates} in {precision}")
 

@@ -29,10 +29,10 @@ def provenance(parameters: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     import cardiolearn
-    from cardiolearn.learning.device import pick_device, training_words
+    from cardiolearn.learning.device import pick_device, training_precision
     from cardiolearn.phantom.cohorts.cache import phantom_version
 
-    device, precision = training_words(pick_device(str(parameters["device"]))).split(", ")
+    device = pick_device(str(parameters["device"]))
     return {
         "profile": parameters["profile"],
         "seed": parameters["seed"],
@@ -40,8 +40,8 @@ def provenance(parameters: Mapping[str, Any]) -> dict[str, Any]:
         "cardiolearn": cardiolearn.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "device": device,
-        "precision": precision,
+        "device": device.type,
+        "precision": training_precision(device),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),

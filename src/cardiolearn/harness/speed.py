@@ -20,7 +20,7 @@ _clock = time.perf_counter
 
 @dataclass(frozen=True)
 class Speed:
-    r"""Slices of 128x128 pixels a second: pictured, and pictured and learnt from by the FCN, 32 at a time."""
+    r"""Slices of 128x128 pixels a second: pictured, and pictured and learnt from by the FCN, a batch at a time."""
 
     rendering: float
     training: float

@@ -71,9 +71,9 @@ def _introduction(run: Run) -> str:
     import torch
 
     import cardiolearn
-    from cardiolearn.learning.device import training_words
+    from cardiolearn.learning.device import training_precision
 
-    precision = training_words(run.device).split(", ")[1]
+    precision = training_precision(run.device)
     minutes, origin = expected_minutes(run.lesson, run.profile)
     name = torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else f"{torch.get_num_threads()} threads"
     data = "built-in phantom hearts" if run.data_dir is None else f"scans in {run.data_dir}"

@@ -48,9 +48,14 @@ def trains_in_half(device: torch.device) -> bool:
     return device.type == "cpu" and bool(ask().get("amx_bf16", False))
 
 
+def training_precision(device: torch.device) -> str:
+    r"""How finely a training computes on `device`: `"float32"` or `"bfloat16"`."""
+    return "bfloat16" if trains_in_half(device) else "float32"
+
+
 def training_words(device: torch.device) -> str:
     r"""Where and how finely a training computes, for records: `"cpu, float32"` or `"cuda, bfloat16"`."""
-    return f"{device.type}, {'bfloat16' if trains_in_half(device) else 'float32'}"
+    return f"{device.type}, {training_precision(device)}"
 
 
 def keep_freed_memory() -> None:

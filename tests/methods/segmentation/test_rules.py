@@ -49,7 +49,10 @@ def test_an_empty_picture_has_no_ventricle() -> None:
 
 
 @pytest.mark.slow
-def test_finds_most_of_a_simulated_ventricle() -> None:
-    scan = scan_short_axis(scene_of(1, "train"), TRAINING_VENDORS[0], (0.0,), seed=1)
-    found = find_lv_cavity(scan.image.frame(0)).data == 1
-    assert dice(found, scan.labels.data[0] == 1) > 0.6
+def test_finds_most_of_simulated_ventricles() -> None:
+    overlaps = []
+    for subject in range(3):
+        scan = scan_short_axis(scene_of(subject, "train"), TRAINING_VENDORS[0], (0.0,), seed=1)
+        found = find_lv_cavity(scan.image.frame(0)).data == 1
+        overlaps.append(float(dice(found, scan.labels.data[0] == 1)))
+    assert sum(overlaps) / 3 > 0.65 and min(overlaps) > 0.4

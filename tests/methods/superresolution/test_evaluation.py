@@ -15,6 +15,7 @@ from cardiolearn.imaging.study import write_study
 from cardiolearn.methods.superresolution import evaluation
 from cardiolearn.methods.superresolution.evaluation import (
     NetworkVariant,
+    gains,
     measure_all,
     score_all,
     score_left_out,
@@ -82,6 +83,22 @@ def test_every_subject_is_scored() -> None:
             one = scores(TestStack.of(volumes, i, 0, breath_hold), methods)  # type: ignore[arg-type]
             found = given[given["subject"] == f"{i:05d}"].drop(columns="subject")
             assert found.to_dict("records") == one
+
+
+def test_gains_are_differences_of_scores() -> None:
+    volumes, networks = spheres(2), {"a": Adds(0.0).eval(), "b": Adds(0.05).eval()}
+    table = gains(volumes, {"shifted": networks, "in_place": networks}, 3)
+    assert len(table) == 8 and list(evaluation.GAINS) == [c for c in table.columns if c in evaluation.GAINS]
+    assert (table["place"] == "in_place").sum() == 4
+    found = table[table["place"] == "in_place"].set_index(["network", "subject"])
+    assert found.loc["a", ["psnr_linear", "ssim_linear"]].to_numpy() == pytest.approx(0.0, abs=1e-5)  # it adds nothing
+    for subject in (0, 1):
+        rows = scores(TestStack.of(volumes, subject, 3, 0.0), {"spline": "spline", "b": networks["b"]})
+        values = np.array([[r["psnr"], r["ssim"]] for r in rows])  # two phases of each
+        psnr, ssim = values[2:].mean(0) - values[:2].mean(0)
+        row = found.loc[("b", f"0000{subject}")]
+        assert (row["psnr_spline"], row["ssim_spline"]) == pytest.approx((psnr, ssim), abs=1e-6)
+        assert abs(psnr) > 1e-3
 
 
 def bright(volume: Image) -> Image:

@@ -140,7 +140,9 @@ def test_long_axis_slices_are_the_truth_on_the_planned_planes(long: SliceMaps) -
         for row, column in ((20, 170), (104, 104), (90, 130), (130, 80)):
             point = plane.middle + steps[row] * plane.down + steps[column] * plane.right
             assert scene.labels_at(point[None], a) == long.label[k, row, column]
-            through = [scene.at((point + mm * plane.normal)[None], a).tissue.item() for mm in (-2.0, 0.0, 2.0)]
+            aside = PIXEL * (plane.right - plane.down)
+            sub_slices = [point + mm * plane.normal + off * aside for mm, off in ((-2.0, 0.3), (0.0, 0.0), (2.0, -0.3))]
+            through = [scene.at(place[None], a).tissue.item() for place in sub_slices]
             assert through == long.tissue[k, :, row, column].tolist()
 
 

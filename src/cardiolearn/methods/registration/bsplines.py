@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -44,6 +45,8 @@ def grid_places(shape: Sequence[int], spacing: Sequence[float]) -> Tensor:
 @dataclass(frozen=True)
 class FreeForm:
     r"""A displacement field; `at` gives it anywhere. Beyond its control points it fades to zero.
+
+    The coefficients may be changed in place, as an optimiser does: what is kept of the splines does not depend on them.
 
     Args:
         coefficients: `(D, *counts)` mm, component `d` displaces along axis `d`.
@@ -105,26 +108,33 @@ class FreeForm:
         Source: Rueckert et al. 1999, eq. 6 (deviation: the integral as a sum over four points for each control point).
         """
         d, total = len(self.knots), self.coefficients.new_zeros(())
-        gram = [[m.T @ m / len(p) for m in self._axis(i, p)] for i, p in enumerate(self._samples(4))]
         for i in range(d):
             for j in range(i, d):
                 order = [int(a == i) + int(a == j) for a in range(d)]
-                field = self.coefficients
-                for axis, k in enumerate(order):
-                    field = torch.tensordot(field, gram[axis][k], dims=([1], [1]))
+                field = self.on_grid([self._grams[axis][k] for axis, k in enumerate(order)])
                 total = total + (1.0 if i == j else 2.0) * (field * self.coefficients).sum()
         return total
 
-    def _axis(self, axis: int, places: Tensor) -> list[Tensor]:
-        count, knot = self.coefficients.shape[1 + axis], self.knots[axis]
-        return [spline_matrix(places, knot, count, derivative) for derivative in range(3)]
+    @cached_property
+    def _grams(self) -> list[list[Tensor]]:
+        # Mean products `(count, count)` of the splines of each axis, and of their first and second derivatives.
+        found = []
+        for places, knot, count in zip(self._samples(4), self.knots, self.coefficients.shape[1:], strict=True):
+            matrices = [spline_matrix(places, knot, count, derivative) for derivative in range(3)]
+            found.append([matrix.T @ matrix / len(places) for matrix in matrices])
+        return found
 
     def squeeze(self, least: float) -> Tensor:
         r"""Mean of the squares of what the Jacobian's determinant lacks of `least`, at two points for each control
         point along every axis: a penalty that keeps space from folding."""
-        places = self._samples(2)
-        columns = [self.on_grid(self.matrices(places, along)).movedim(0, -1) for along in self._first_derivatives()]
+        columns = [self.on_grid(matrices).movedim(0, -1) for matrices in self._slopes]
         return torch.relu(least - _determinant(columns)).square().mean()
+
+    @cached_property
+    def _slopes(self) -> list[list[Tensor]]:
+        # For the derivative along each axis, the matrices of all axes.
+        places = self._samples(2)
+        return [self.matrices(places, along) for along in self._first_derivatives()]
 
     def _first_derivatives(self) -> list[list[int]]:
         # The order of the derivative along every axis, for each of the axes.

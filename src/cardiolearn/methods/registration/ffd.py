@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cardiolearn.errors import InputError
 from cardiolearn.methods.registration.bsplines import FreeForm
+from cardiolearn.methods.registration.sampling import Sampler
 from cardiolearn.methods.registration.similarity import Unlikeness, mean_squares
 
 _LEAST = 8  # voxels along an axis below which it is not made coarser
@@ -87,15 +88,15 @@ def register(
 
 def warp(moving: Tensor, displacement: Tensor, spacing: Sequence[float]) -> Tensor:
     r"""`moving(x + u(x))` on its own grid `(*shape)`; `displacement` `(D, *shape)` mm. Beyond the border it repeats."""
-    start = (0.0,) * moving.ndim
-    places = torch.meshgrid(*_axes(moving, spacing, start), indexing="ij")
-    return _sample(moving, [p + u for p, u in zip(places, displacement, strict=True)], spacing, start)
+    return Sampler(moving)(_voxels(moving) + displacement / _column(moving, spacing))
 
 
 def _descend(field: FreeForm, level: _Level, settings: RegistrationSettings) -> FreeForm:
     axes = _axes(level.fixed, level.spacing, level.start)
-    matrices, places = field.matrices(axes), torch.meshgrid(*axes, indexing="ij")
+    matrices, moving = field.matrices(axes), Sampler(level.moving)
+    voxels, size = _voxels(level.fixed), _column(level.fixed, level.spacing)
     coefficients = field.coefficients.detach().clone().requires_grad_()
+    now = FreeForm(coefficients, field.knots)
     rate = settings.step * min(level.spacing)
     # Adam takes a full step however small the gradient. One point's gradient is its share of the whole, some 0.5 for a
     # voxel's misfit; what is far below that is nearly there and must move less.
@@ -103,9 +104,7 @@ def _descend(field: FreeForm, level: _Level, settings: RegistrationSettings) -> 
     optimiser = torch.optim.Adam([coefficients], lr=rate, eps=small)
     for i in range(settings.iterations):
         optimiser.param_groups[0]["lr"] = rate * 0.5 * (1.0 + math.cos(math.pi * i / settings.iterations)) + 0.05 * rate
-        now = FreeForm(coefficients, field.knots)
-        moved = [p + u for p, u in zip(places, now.on_grid(matrices), strict=True)]
-        warped = _sample(level.moving, moved, level.spacing, level.start)
+        warped = moving(voxels + FreeForm(coefficients / size, field.knots).on_grid(matrices))
         smooth = settings.bending * now.bending() + settings.squeeze * now.squeeze(_LEAST_SHARE)
         loss = settings.unlike(level.fixed, warped) + smooth
         optimiser.zero_grad()
@@ -122,14 +121,15 @@ def _axes(image: Tensor, spacing: Sequence[float], start: Sequence[float]) -> li
     ]
 
 
-def _sample(image: Tensor, places: Sequence[Tensor], spacing: Sequence[float], start: Sequence[float]) -> Tensor:
-    # The image at positions in mm, one tensor (*shape) for each axis.
-    unit = [
-        (2.0 * (p - s0) / s + 1.0) / n - 1.0 for p, s, s0, n in zip(places, spacing, start, image.shape, strict=True)
-    ]
-    grid = torch.stack(unit[::-1], -1)[None]
-    sampled = F.grid_sample(image[None, None], grid, padding_mode="border", align_corners=False)
-    return sampled[0, 0]
+def _voxels(image: Tensor) -> Tensor:
+    # Where the voxels are, counted in voxels, `(D, *shape)`.
+    axes = [torch.arange(n, dtype=image.dtype, device=image.device) for n in image.shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
+def _column(image: Tensor, spacing: Sequence[float]) -> Tensor:
+    # The spacing as `(D, 1, ...)`.
+    return image.new_tensor(spacing).reshape(-1, *[1] * image.ndim)
 
 
 def _coarser(level: _Level) -> _Level:

@@ -19,12 +19,12 @@ def carry(vertices: Tensor, deformation: FreeForm, image: Image) -> Tensor:
 
     `image` is the fixed image `(Z, Y, X)` that was registered, or any on its grid.
     """
-    affine = torch.from_numpy(image.affine.copy())
-    spacing = torch.tensor(image.spacing, dtype=torch.float64)
-    homogeneous = torch.cat((vertices.double(), torch.ones(len(vertices), 1, dtype=torch.float64)), 1)
+    affine = torch.from_numpy(image.affine.copy()).to(vertices.device)
+    spacing = affine.new_tensor(image.spacing)
+    homogeneous = torch.cat((vertices.double(), vertices.new_ones((len(vertices), 1), dtype=torch.float64)), 1)
     voxels = torch.linalg.solve(affine, homogeneous.T).T[:, :3]
     places = (voxels * spacing).flip(1).float()  # (z, y, x) mm from the first voxel, as registration counts
-    moved = deformation.at(places).double().flip(1) / spacing
+    moved = deformation.at(places.to(deformation.coefficients.device)).to(spacing).flip(1) / spacing
     return (vertices.double() + moved @ affine[:3, :3].T).to(vertices.dtype)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ def follow(images: Tensor, affine: Any, heart: Tensor, start: FreeForm | None = 
     piece = box_around(heart, [round(_MARGIN / step) for step in reversed(whole.spacing)])
     if piece is None:
         raise InputError("follow: expected a mask of the heart, got an empty one")
-    origin = torch.tensor([s.start for s in reversed(piece)] + [1], dtype=torch.float64).numpy()
+    origin = np.array([s.start for s in reversed(piece)] + [1.0])
     moved = whole.affine.copy()
     moved[:3, 3] = (whole.affine @ origin)[:3]
     middle, width = unit_variance(images[0])
@@ -102,15 +103,17 @@ def tracking_errors(motion: TrueMotion, found: Mapping[str, Mapping[str, Tensor]
     return rows
 
 
-def track_all(volumes: Volumes, methods: Mapping[str, Restore], seed: int) -> pd.DataFrame:
+def track_all(
+    volumes: Volumes, methods: Mapping[str, Restore], seed: int, device: torch.device | str = "cpu"
+) -> pd.DataFrame:
     r"""`tracking_errors` of each subject of a test cohort sampled with `seed`: on thin slices that `methods` restore,
-    and on the thin slices themselves. Columns `subject`, `method`, and the distances in mm."""
+    and on the thin slices themselves, registered on `device`. Columns `subject`, `method`, and the distances in mm."""
     rows: list[dict[str, Any]] = []
     for i in tqdm(range(len(volumes)), desc="tracking", unit="subject"):
         motion, scan = TrueMotion.of(i, "test", seed), TestStack.of(volumes, i, seed)
         heart = _ventricles(scan.labels[0])
         pictures = {name: restore(scan) for name, restore in methods.items()} | {"high_resolution": scan.volume}
-        found = {name: tracked(motion, both, heart) for name, both in pictures.items()}
+        found = {name: tracked(motion, both.to(device), heart) for name, both in pictures.items()}
         rows += [{"subject": f"{i:05d}", **row} for row in tracking_errors(motion, found)]
     return pd.DataFrame(rows)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from cardiolearn.imaging.image import Image
@@ -36,6 +37,8 @@ from cardiolearn.phantom.cohorts.volumes import Volumes, scan_volumes
 from cardiolearn.phantom.scanners.thick_slices import BREATH_HOLD
 from cardiolearn.phantom.scanners.thin_slices import SPACING
 
+HOLDS = {"in_place": 0.0, "shifted": BREATH_HOLD}  # mm by which slices are off, standard deviation
+GAINS = {"psnr_linear": "dB", "psnr_spline": "dB", "ssim_linear": "1", "ssim_spline": "1"}
 _FEWEST = 5  # slices of a scan of which every second can be left out
 _PATCH = 32  # pixels of the patches of short trainings
 
@@ -60,6 +63,22 @@ def score_all(
     for i in tqdm(range(len(volumes)), desc="restoring", unit="subject"):
         rows += [{"subject": f"{i:05d}", **row} for row in scores(TestStack.of(volumes, i, seed, breath_hold), methods)]
     return pd.DataFrame(rows)
+
+
+def gains(volumes: Volumes, networks: Mapping[str, Mapping[str, nn.Module]], seed: int) -> pd.DataFrame:
+    r"""What networks gain over interpolation, by `place`, `network` and `subject`, means of both phases.
+
+    Columns of `GAINS`. `networks` has those to be tested at each place of `HOLDS`, by name.
+    """
+    rivals: dict[str, Method] = {"linear": "linear", "spline": "spline"}
+    parts = []
+    for place, those in networks.items():
+        scored = score_all(volumes, rivals | dict(those), seed, HOLDS[place])
+        means = scored.pivot_table(["psnr", "ssim"], "subject", "method")
+        for name in those:
+            over = {f"{m}_{rival}": means[m][name] - means[m][rival] for m in ("psnr", "ssim") for rival in rivals}
+            parts.append(pd.DataFrame(over).reset_index().assign(place=place, network=name))
+    return pd.concat(parts, ignore_index=True)
 
 
 def measure_all(

@@ -50,7 +50,7 @@ def upsample(stack: Tensor, order: Order) -> Tensor:
     z = len(stack)
     curve = make_interp_spline(np.arange(z), np.eye(z), k=min(3, z - 1))
     places = (np.arange(FACTOR * z) - FACTOR // 2) / FACTOR
-    weights = torch.from_numpy(curve(places.clip(0, z - 1))).to(stack.dtype)
+    weights = torch.from_numpy(curve(places.clip(0, z - 1))).to(stack)
     return torch.tensordot(weights, stack, dims=1)
 
 
@@ -66,7 +66,7 @@ def restore(stack: Tensor, network: nn.Module, views: Tensor | None = None) -> T
     middle, width = unit_variance(stack)
     device = next(network.parameters()).device
     inputs = network_input(stack[None], None if views is None else views[None], middle, width).to(device)
-    thin: Tensor = network(inputs)[0, 0].cpu()
+    thin: Tensor = network(inputs)[0, 0].to(stack.device)
     return thin * width + middle
 
 
@@ -156,7 +156,7 @@ def leave_out(stack: Image) -> tuple[Image, Tensor]:
 def between(thin: Tensor) -> Tensor:
     r"""Half-way between the thick slices, `(Z - 1, Y, X)` of thin slices `(5 Z, Y, X)`: what `leave_out` took away."""
     z = len(thin) // FACTOR
-    first = FACTOR * torch.arange(z - 1) + FACTOR // 2 + 2
+    first = FACTOR * torch.arange(z - 1, device=thin.device) + FACTOR // 2 + 2
     return 0.5 * (thin[first] + thin[first + 1])
 
 

@@ -49,4 +49,6 @@ def long_axis_channels(volumes: Volumes, subject: int, phase: int, generator: to
 
 def around(mask: Tensor, margin: int = MARGIN) -> Tensor:
     r"""A mask `(T, Z, Y, X)` grown by `margin` pixels within each slice: the heart and its border."""
-    return nn.functional.max_pool2d(mask.float(), 2 * margin + 1, 1, margin) > 0
+    size = 2 * margin + 1
+    rows = nn.functional.max_pool2d(mask.float(), (size, 1), 1, (margin, 0))  # a square is rows, and then columns
+    return nn.functional.max_pool2d(rows, (1, size), 1, (0, margin)) > 0

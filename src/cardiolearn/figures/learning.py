@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WINDOW = 20  # steps of the running mean of the loss
 LOOKS = 14  # pictures taken of a training
-CAPTION = "picture with what the network finds"
+CAPTION = "a held-out slice as the network outlines it now, the true outline, the loss, and the held-out score"
 
 
 def looks(steps: int, n: int = LOOKS) -> list[int]:
@@ -77,7 +77,7 @@ class LearningFilm:
     def __enter__(self) -> LearningFilm:
         from IPython.display import display
 
-        self._screen = display(self.figure, display_id=True)
+        self._screen = display("no step done yet", display_id=True)
         return self
 
     def __call__(self, step: int, loss: float = math.nan) -> None:
@@ -92,14 +92,14 @@ class LearningFilm:
         self.pictures.append(file.getvalue())
         self.labels.append(f"after {step} steps")
         if self._screen is not None:  # outside a notebook nothing is shown
-            self._screen.update(self.figure)
+            self._screen.update({"image/png": self.pictures[-1], "text/plain": CAPTION}, raw=True)
 
     def _renew(self, step: int) -> None:
         self._found.clear()
         _plain(self._found, self._picture, self._find(), f"after {step} steps")
         self._loss.clear()
         draw_loss(self._loss, range(1, len(self.losses) + 1), self.losses)
-        self._loss.set(xlim=(0, self._steps), title="loss")
+        self._loss.set(xlim=(0, self._steps), ylim=(0, None), title="loss")
         self._dice.clear()
         draw_scores(self._dice, self.scores)
         self._dice.set(xlim=(0, self._steps), title="score on held-out hearts")
@@ -122,7 +122,7 @@ def draw_loss(ax: Axes, steps: ArrayLike, losses: ArrayLike) -> None:
     r"""The loss of each step in grey, and its running mean."""
     ax.plot(np.asarray(steps), np.asarray(losses), color="0.8", linewidth=1.0, label="one step")
     ax.plot(np.asarray(steps), running_mean(losses), color=BLUE, label=f"mean of {WINDOW} steps")
-    ax.set(xlabel="training step", ylabel="cross-entropy", ylim=(0, None))
+    ax.set(xlabel="training step", ylabel="cross-entropy")
     if np.size(losses):
         ax.legend(fontsize=11)
 
@@ -166,7 +166,7 @@ def draw_history(history: Mapping[str, Any] | History) -> Figure:
     course = history if isinstance(history, History) else History.from_dict(dict(history))
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
     draw_loss(left, course.steps, course.loss)
-    left.set(yscale="log", ylim=(None, None), title="loss")
+    left.set(yscale="log", title="loss")
     right.plot(list(course.validation), list(course.validation.values()), "o-", markersize=4, color=BLUE)
     right.set(xlabel="training step", ylabel="mean Dice", ylim=(0, 1), title="score on held-out hearts")
     return figure

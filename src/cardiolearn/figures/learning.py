@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cardiolearn.learning.checkpoint import History
     from cardiolearn.learning.snapshots import Snapshots
 
-WINDOW = 20  # steps of the running mean of the loss
+WINDOW = 10  # steps of the running mean of the loss
 LOOKS = 14  # pictures taken of a training
 CAPTION = "a held-out slice as the network outlines it now, the true outline, the loss, and the held-out score"
 
@@ -72,7 +72,7 @@ class LearningFilm:
         self._picture, self._find, self._score = picture, find, score
         self._steps, self._looks = steps, set(looks(steps))
         self.figure, (self._found, known, self._loss, self._dice) = plt.subplots(1, 4, figsize=(15, 4))
-        _plain(known, picture, truth, "true outline")
+        _plain(known, picture, truth, "an annotator's outline")
 
     def __enter__(self) -> LearningFilm:
         from IPython.display import display
@@ -151,7 +151,7 @@ def snapshot_figures(snapshots: Snapshots) -> tuple[list[Figure], list[str]]:
     for step in sorted(snapshots.labels):
         figure, (left, right) = plt.subplots(1, 2, figsize=(8, 4))
         _plain(left, snapshots.picture / 255, snapshots.labels[step], f"after {step:,} steps")
-        _plain(right, snapshots.picture / 255, snapshots.truth, "true outline")
+        _plain(right, snapshots.picture / 255, snapshots.truth, "an annotator's outline")
         figures.append(figure)
         labels.append(f"after {step:,} steps")
     return figures, labels

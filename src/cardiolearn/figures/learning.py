@@ -2,6 +2,7 @@ r"""Learning seen: what a network makes of one example while it trains, its loss
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cardiolearn.figures.charts import show_guess
 from cardiolearn.figures.slices import overlay
 from cardiolearn.figures.style import BLUE, PALETTE
 from cardiolearn.imaging.structures import NAMES
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from cardiolearn.figures.predict import Guess
     from cardiolearn.learning.checkpoint import History
     from cardiolearn.learning.snapshots import Snapshots
 
@@ -57,11 +60,13 @@ class LearningFilm:
         find: gives the labels `(Y, X)` that the network finds in the example now.
         score: gives the Dice of each structure, by key, on held-out data now.
         steps: of the training.
+        guess: of the number of steps that something takes, drawn into the score.
     """
 
     def __init__(
         self, picture: ArrayLike, truth: ArrayLike,
-        find: Callable[[], ArrayLike], score: Callable[[], Mapping[str, float]], steps: int,
+        find: Callable[[], ArrayLike], score: Callable[[], Mapping[str, float]], steps: int, *,
+        guess: Guess | None = None,
     ) -> None:  # fmt: skip
         import matplotlib.pyplot as plt
 
@@ -70,7 +75,7 @@ class LearningFilm:
         self.losses: list[float] = []
         self.scores: dict[int, Mapping[str, float]] = {}
         self._picture, self._find, self._score = picture, find, score
-        self._steps, self._looks = steps, set(looks(steps))
+        self._steps, self._looks, self._guess = steps, set(looks(steps)), guess
         self.figure, (self._found, known, self._loss, self._dice) = plt.subplots(1, 4, figsize=(15, 4))
         _plain(known, picture, truth, "an annotator's outline")
 
@@ -92,7 +97,7 @@ class LearningFilm:
         self.pictures.append(file.getvalue())
         self.labels.append(f"after {step} steps")
         if self._screen is not None:  # outside a notebook nothing is shown
-            self._screen.update({"image/png": self.pictures[-1], "text/plain": CAPTION}, raw=True)
+            self._screen.update(_shown(self.pictures[-1]), raw=True)
 
     def _renew(self, step: int) -> None:
         self._found.clear()
@@ -103,6 +108,13 @@ class LearningFilm:
         self._dice.clear()
         draw_scores(self._dice, self.scores)
         self._dice.set(xlim=(0, self._steps), title="score on held-out hearts")
+        if self._guess is not None:
+            show_guess(self._dice, self._guess, axis="x")
+
+    def steps_to(self, key: str, dice: float) -> str:
+        r"""After how many steps a structure's score was first seen at `dice` or above, in words."""
+        there = [step for step, score in self.scores.items() if score[key] >= dice]
+        return f"{there[0]} steps" if there else f"more than {self._steps} steps"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -110,6 +122,13 @@ class LearningFilm:
         import matplotlib.pyplot as plt
 
         plt.close(self.figure)
+
+
+def _shown(png: bytes) -> dict[str, str]:
+    r"""A picture as a notebook shows it, with its words."""
+    data = base64.b64encode(png).decode()
+    html = f'<img alt="{CAPTION}" style="max-width: 100%; height: auto" src="data:image/png;base64,{data}">'
+    return {"image/png": data, "text/html": html, "text/plain": CAPTION}
 
 
 def _plain(ax: Axes, picture: ArrayLike, labels: ArrayLike, title: str) -> None:

@@ -2,24 +2,27 @@ r"""Single subjects beside an observer: the worst, the median and the best, with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cardiolearn.errors import InputError
-from cardiolearn.figures.slices import overlay
+from cardiolearn.figures.slices import automatic_above_manual, overlay
 from cardiolearn.figures.style import PALETTE
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.intensity import percentiles
 from cardiolearn.imaging.structures import NAMES, VENTRICLES
 from cardiolearn.measures.failures import name_failure
 from cardiolearn.measures.metrics import dice
+from cardiolearn.measures.tables import Found, Outlined, of_subject
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from cardiolearn.imaging.study import Study
 
 RANKS = ("worst", "median", "best")
 FIELD = 120.0  # mm a side that is shown of every case: one scale
@@ -46,6 +49,14 @@ class Case:
     def shown(self) -> int:
         r"""The slice with the most pixels in which both differ."""
         return int((self.found.data != self.observer.data).flatten(1).sum(1).argmax())
+
+
+def cases_of(studies: Iterable[Study], found: Found, outlined: Outlined) -> list[Case]:
+    r"""The scans that an observer has outlined, beside the first of the observers; see `measures.tables`."""
+    by_name = {study.subject: study for study in studies}
+    scans = {(subject, phase): by_name[subject].image(phase=phase) for subject, phase in outlined}
+    first = {key: next(iter(people.values())) for key, people in outlined.items()}
+    return [Case(" ".join(key), scans[key], found[key], first[key]) for key in outlined]
 
 
 def ranked(cases: list[Case]) -> dict[str, Case]:
@@ -92,6 +103,13 @@ def compare(cases: Mapping[str, Case]) -> Figure:
     handles = [Patch(facecolor=colour, edgecolor="0.5", label=words) for words, colour in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(VENTRICLES))
     return figure
+
+
+def machine_above_hand(study: Study, views: Mapping[str, Found], truth: Mapping[str, Found], *, below: str) -> Figure:
+    r"""`slices.automatic_above_manual` of one subject, in all views and phases with labels to compare with."""
+    automatic, manual = (of_subject(labels, study.subject) for labels in (views, truth))
+    scans = {title: study.image(*title.split()) for title in manual}
+    return automatic_above_manual(scans, automatic, manual, below=below)
 
 
 def _zoom(ax: Axes, mask: np.ndarray, spacing: tuple[float, ...]) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import io
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
 
 from cardiolearn.figures.charts import show_guess
+from cardiolearn.figures.player import Player, film
 from cardiolearn.figures.slices import overlay
 from cardiolearn.figures.style import BLUE, PALETTE
 from cardiolearn.imaging.structures import NAMES
+from cardiolearn.learning.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
 
     from cardiolearn.figures.predict import Guess
     from cardiolearn.learning.checkpoint import History
-    from cardiolearn.learning.snapshots import Snapshots
 
 WINDOW = 10  # steps of the running mean of the loss
 LOOKS = 14  # pictures taken of a training
@@ -47,50 +50,56 @@ def running_mean(values: ArrayLike, window: int = WINDOW) -> NDArray[np.float64]
     return (total[last] - total[first]) / (last - first)
 
 
+class Watchable(Protocol):
+    r"""Data of which one held-out example can be looked at, and the rest of what is held out scored."""
+
+    @property
+    def example(self) -> tuple[Tensor, Tensor]:
+        r"""A picture `(1, Y, X)` and its labels `(Y, X)`."""
+
+    def held_out_dice(self, network: nn.Module) -> dict[str, float]:
+        r"""Dice of each structure, by its key."""
+
+
 class LearningFilm:
     r"""Shows a training while it goes on, and keeps the pictures for a film.
 
-    `with LearningFilm(...) as film:` train, and call `film(step, loss)` after each step, from step 0 on, where there is
-    no loss yet. At the steps of `looks` the figure is renewed, and its picture kept in `film.pictures`, with its label
-    in `film.labels`.
+    `with LearningFilm(network, data, steps) as film:` train, and call `film(step, loss)` after each step, from 1 on. At
+    the steps of `looks` the figure is renewed, and its picture kept in `film.pictures`, with its label in
+    `film.labels`. The network is then in evaluation mode.
 
     Args:
-        picture: `(Y, X)`, the example.
-        truth: `(Y, X)`, its labels.
-        find: gives the labels `(Y, X)` that the network finds in the example now.
-        score: gives the Dice of each structure, by key, on held-out data now.
         steps: of the training.
         guess: of the number of steps that something takes, drawn into the score.
     """
 
-    def __init__(
-        self, picture: ArrayLike, truth: ArrayLike,
-        find: Callable[[], ArrayLike], score: Callable[[], Mapping[str, float]], steps: int, *,
-        guess: Guess | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, network: nn.Module, data: Watchable, steps: int, *, guess: Guess | None = None) -> None:
         import matplotlib.pyplot as plt
 
         self.pictures: list[bytes] = []
         self.labels: list[str] = []
         self.losses: list[float] = []
         self.scores: dict[int, Mapping[str, float]] = {}
-        self._picture, self._find, self._score = picture, find, score
+        self._network, self._data = network, data
         self._steps, self._looks, self._guess = steps, set(looks(steps)), guess
         self.figure, (self._found, known, self._loss, self._dice) = plt.subplots(1, 4, figsize=(15, 4))
-        _plain(known, picture, truth, "an annotator's outline")
+        _plain(known, data.example[0][0], data.example[1], "an annotator's outline")
 
     def __enter__(self) -> LearningFilm:
         from IPython.display import display
 
         self._screen = display("no step done yet", display_id=True)
+        self._look(0)
         return self
 
-    def __call__(self, step: int, loss: float = math.nan) -> None:
-        if step > 0:
-            self.losses.append(loss)
-        if step not in self._looks:
-            return
-        self.scores[step] = self._score()
+    def __call__(self, step: int, loss: float) -> None:
+        self.losses.append(loss)
+        if step in self._looks:
+            self._look(step)
+
+    def _look(self, step: int) -> None:
+        self._network.eval()
+        self.scores[step] = self._data.held_out_dice(self._network)
         self._renew(step)
         file = io.BytesIO()
         self.figure.savefig(file, format="png")
@@ -99,9 +108,15 @@ class LearningFilm:
         if self._screen is not None:  # outside a notebook nothing is shown
             self._screen.update(_shown(self.pictures[-1]), raw=True)
 
+    @torch.no_grad()
+    def _labels_found(self) -> Tensor:
+        picture = self._data.example[0][None]
+        device = next(self._network.parameters()).device
+        return self._network(picture.to(device))[0].argmax(0).cpu()
+
     def _renew(self, step: int) -> None:
         self._found.clear()
-        _plain(self._found, self._picture, self._find(), f"after {step} steps")
+        _plain(self._found, self._data.example[0][0], self._labels_found(), f"after {step} steps")
         self._loss.clear()
         draw_loss(self._loss, range(1, len(self.losses) + 1), self.losses)
         self._loss.set(xlim=(0, self._steps), ylim=(0, None), title="loss")
@@ -161,6 +176,24 @@ def draw_scores(ax: Axes, scores: Mapping[int, Mapping[str, float]]) -> None:
     ax.legend(fontsize=11, loc="upper left")
 
 
+def feature_maps(picture: ArrayLike, maps: Sequence[ArrayLike], titles: Sequence[str], *, panels: int = 5) -> Figure:
+    r"""A row for each level of a network: a `picture` (Y, X), and of the level's maps (C, Y, X) those that vary most,
+    dark where they are zero."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(len(maps), panels + 1, figsize=(1.75 * (panels + 1), 1.75 * len(maps)), squeeze=False)
+    for row, level, title in zip(axes, maps, titles, strict=True):
+        values = np.asarray(level, dtype=np.float64)
+        most = np.argsort(values.std((1, 2)))[::-1][:panels]
+        row[0].set_ylabel(title, fontsize=11)
+        for ax, pixels in zip(row, [np.asarray(picture, dtype=np.float64), *values[most]], strict=True):
+            ax.imshow(pixels, cmap="gray", vmin=0, vmax=max(float(pixels.max()), 1e-9), interpolation="nearest")
+            ax.set(xticks=[], yticks=[])
+    axes[0, 0].set_title("the slice")
+    axes[0, 1].set_title("feature maps", loc="left")
+    return figure
+
+
 def snapshot_figures(snapshots: Snapshots) -> tuple[list[Figure], list[str]]:
     r"""What a recorded training had found in one example, early and late, beside the truth: pictures and labels of a
     film."""
@@ -174,6 +207,15 @@ def snapshot_figures(snapshots: Snapshots) -> tuple[list[Figure], list[str]]:
         figures.append(figure)
         labels.append(f"after {step:,} steps")
     return figures, labels
+
+
+def snapshots_film(path: Path) -> Player | None:
+    r"""The film of the snapshots that a long training left; where it has left none yet, a sentence says so."""
+    if not path.is_file():
+        print("Not recorded yet: the long training that leaves these pictures has not been run.")
+        return None
+    pictures, labels = snapshot_figures(Snapshots.read(path))
+    return film(pictures, labels, alt="One slice as the network outlined it after ever more training steps")
 
 
 def draw_history(history: Mapping[str, Any] | History) -> Figure:

@@ -227,21 +227,16 @@ def side_by_side(scan: Image, outlines: Mapping[str, Image], *, panels: int = 5,
     return figure
 
 
-def feature_maps(picture: ArrayLike, maps: Sequence[ArrayLike], titles: Sequence[str], *, panels: int = 5) -> Figure:
-    r"""A row for each level of a network: a `picture` (Y, X), and of the level's maps (C, Y, X) those that vary most,
-    dark where they are zero."""
+def one_slice(image: Image, labels: Image, around: Image) -> Figure:
+    r"""A single slice `(1, Y, X)` with its labels, zoomed to what `around` `(1, Y, X)` marks; the title gives the area
+    of the LV cavity."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(len(maps), panels + 1, figsize=(1.75 * (panels + 1), 1.75 * len(maps)), squeeze=False)
-    for row, level, title in zip(axes, maps, titles, strict=True):
-        values = np.asarray(level, dtype=np.float64)
-        most = np.argsort(values.std((1, 2)))[::-1][:panels]
-        row[0].set_ylabel(title, fontsize=11)
-        for ax, pixels in zip(row, [_plane(picture, "picture"), *values[most]], strict=True):
-            ax.imshow(pixels, cmap="gray", vmin=0, vmax=max(float(pixels.max()), 1e-9), interpolation="nearest")
-            ax.set(xticks=[], yticks=[])
-    axes[0, 0].set_title("the slice")
-    axes[0, 1].set_title("feature maps", loc="left")
+    figure, ax = plt.subplots(figsize=(4.5, 4.5))
+    overlay(ax, image.data[0], labels.data[0], spacing=image.spacing[:2])
+    focus(ax, around.data[0], spacing=image.spacing[:2])
+    square_cm = int((labels.data == LV_CAVITY).sum()) * image.spacing[0] * image.spacing[1] / 100
+    ax.set_title(f"LV cavity {square_cm:.1f} cm²")
     return figure
 
 

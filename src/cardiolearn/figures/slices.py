@@ -204,29 +204,6 @@ def automatic_above_manual(
     return figure
 
 
-def side_by_side(scan: Image, outlines: Mapping[str, Image], *, panels: int = 5, size: float = 2.4) -> Figure:
-    r"""A row for each of several `outlines` of a scan `(Z, Y, X)`, by whom; slices from one end of the last one's LV
-    cavity to the other, all in one grey scale."""
-    import matplotlib.pyplot as plt
-
-    spacing = scan.spacing[:2]
-    reference = list(outlines.values())[-1].data
-    shown = np.flatnonzero((reference == LV_CAVITY).flatten(1).any(1))
-    chosen = np.unique(shown[np.linspace(0, len(shown) - 1, panels).round().astype(int)]) if len(shown) else [0]
-    low, high = percentiles(scan.data, 1, 99.5)
-    rows = len(outlines)
-    figure, axes = plt.subplots(rows, len(chosen), figsize=(size * len(chosen), size * rows + 0.5), squeeze=False)
-    for row, (name, labels) in zip(axes, outlines.items(), strict=True):
-        for ax, z in zip(row, chosen, strict=True):
-            overlay(ax, scan.data[z], labels.data[z], spacing=spacing, window=(low, high))
-            focus(ax, (reference > 0).any(0), spacing=spacing)
-            first = z == chosen[0]
-            title = f"slice {z}" if name == next(iter(outlines)) else ""
-            ax.set(xticks=[], yticks=[], xlabel="", ylabel=name if first else "", title=title)
-    structure_legend(figure, np.concatenate([np.ravel(np.asarray(m.data)) for m in outlines.values()]))
-    return figure
-
-
 def one_slice(image: Image, labels: Image, around: Image) -> Figure:
     r"""A single slice `(1, Y, X)` with its labels, zoomed to what `around` `(1, Y, X)` marks; the title gives the area
     of the LV cavity."""

@@ -181,7 +181,7 @@ def feature_maps(picture: ArrayLike, maps: Sequence[ArrayLike], titles: Sequence
     dark where they are zero."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(len(maps), panels + 1, figsize=(1.75 * (panels + 1), 1.75 * len(maps)), squeeze=False)
+    figure, axes = plt.subplots(len(maps), panels + 1, figsize=(1.4 * (panels + 1), 1.4 * len(maps)), squeeze=False)
     for row, level, title in zip(axes, maps, titles, strict=True):
         values = np.asarray(level, dtype=np.float64)
         most = np.argsort(values.std((1, 2)))[::-1][:panels]

@@ -233,7 +233,7 @@ def observers(image: Image, outlines: Mapping[str, Image]) -> Figure:
         focus(ax, outlined[:, middle].max(0), spacing=spacing)
         ax.set_title(f"slice {z}, {title}")
     name_structures(axes[0], outlined[0, middle], spacing=spacing)
-    axes[0].legend(loc="upper right", frameon=True)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(outlines))
     return figure
 
 

@@ -70,4 +70,4 @@ def test_machine_above_hand_shows_each_view_and_phase_with_labels(tmp_path: Path
     found, truth = {"sa": {("a", "ED"): one.found}}, {"sa": {("a", "ED"): one.observer}}
     figure = machine_above_hand(study, found, truth, below="truth")
     above, below = figure.axes
-    assert (above.get_title(), above.get_ylabel(), below.get_ylabel()) == ("sa ED", "automatic", "truth")
+    assert (above.get_title(), above.get_ylabel(), below.get_ylabel()) == ("short axis, ED", "automatic", "truth")

@@ -11,9 +11,9 @@ import numpy as np
 from cardiolearn.errors import InputError
 from cardiolearn.figures.slices import automatic_above_manual, overlay
 from cardiolearn.figures.style import PALETTE
-from cardiolearn.imaging.image import Image
+from cardiolearn.imaging.image import Image, box_around
 from cardiolearn.imaging.intensity import percentiles
-from cardiolearn.imaging.structures import NAMES, VENTRICLES
+from cardiolearn.imaging.structures import NAMES, VENTRICLES, VIEW_NAMES
 from cardiolearn.measures.failures import name_failure
 from cardiolearn.measures.metrics import dice
 from cardiolearn.measures.tables import Found, Outlined, of_subject
@@ -87,7 +87,7 @@ def compare(cases: Mapping[str, Case]) -> Figure:
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
 
-    dark, bright = percentiles(np.concatenate([np.ravel(case.scan.data) for case in cases.values()]), 1, 99.5)
+    dark, bright = percentiles(np.concatenate([_near(case) for case in cases.values()]), 1, 99.5)
     figure, axes = plt.subplots(len(cases), 4, figsize=(12, 3.1 * len(cases) + 0.6), squeeze=False)
     for (rank, case), row in zip(cases.items(), axes, strict=True):
         z, spacing = case.shown, case.scan.spacing[:2]
@@ -108,8 +108,17 @@ def compare(cases: Mapping[str, Case]) -> Figure:
 def machine_above_hand(study: Study, views: Mapping[str, Found], truth: Mapping[str, Found], *, below: str) -> Figure:
     r"""`slices.automatic_above_manual` of one subject, in all views and phases with labels to compare with."""
     automatic, manual = (of_subject(labels, study.subject) for labels in (views, truth))
-    scans = {title: study.image(*title.split()) for title in manual}
-    return automatic_above_manual(scans, automatic, manual, below=below)
+    words = {title: f"{VIEW_NAMES[title.split()[0]]}, {title.split()[1]}" for title in manual}
+    scans = {words[title]: study.image(*title.split()) for title in manual}
+    both = ({words[title]: labels[title] for title in manual} for labels in (automatic, manual))
+    return automatic_above_manual(scans, *both, below=below)
+
+
+def _near(case: Case) -> np.ndarray:
+    r"""Grey values of the slice that is shown, within 10 mm of what was outlined in any slice."""
+    margin = [0, *(round(10 / d) for d in case.scan.spacing[1::-1])]
+    box = box_around((case.found.data > 0) | (case.observer.data > 0), margin) or (slice(None),) * 3
+    return np.ravel(case.scan.data[case.shown][box[1:]])
 
 
 def _zoom(ax: Axes, mask: np.ndarray, spacing: tuple[float, ...]) -> None:

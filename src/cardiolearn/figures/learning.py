@@ -152,10 +152,10 @@ def _plain(ax: Axes, picture: ArrayLike, labels: ArrayLike, title: str) -> None:
     ax.set_axis_off()
 
 
-def draw_loss(ax: Axes, steps: ArrayLike, losses: ArrayLike) -> None:
-    r"""The loss of each step in grey, and its running mean."""
+def draw_loss(ax: Axes, steps: ArrayLike, losses: ArrayLike, window: int = WINDOW) -> None:
+    r"""The loss of each step in grey, and its running mean over `window` steps."""
     ax.plot(np.asarray(steps), np.asarray(losses), color="0.8", linewidth=1.0, label="one step")
-    ax.plot(np.asarray(steps), running_mean(losses), color=BLUE, label=f"mean of {WINDOW} steps")
+    ax.plot(np.asarray(steps), running_mean(losses, window), color=BLUE, label=f"mean of {window} steps")
     ax.set(xlabel="training step", ylabel="cross-entropy")
     if np.size(losses):
         ax.legend(fontsize=11)
@@ -226,7 +226,7 @@ def draw_history(history: Mapping[str, Any] | History) -> Figure:
 
     course = history if isinstance(history, History) else History.from_dict(dict(history))
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
-    draw_loss(left, course.steps, course.loss)
+    draw_loss(left, course.steps, course.loss, max(WINDOW, len(course.loss) // 50))
     left.set(yscale="log", title="loss")
     right.plot(list(course.validation), list(course.validation.values()), "o-", markersize=4, color=BLUE)
     right.set(xlabel="training step", ylabel="mean Dice", ylim=(0, 1), title="score on held-out hearts")

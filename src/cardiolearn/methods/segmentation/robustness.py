@@ -2,6 +2,7 @@ r"""What methods make of scans that were tampered with or spoilt, beside what th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -34,7 +35,7 @@ def with_conflicting_cues(studies: Iterable[Study], methods: Mapping[str, Callab
     Columns `subject`, `cue`, `method`, `dice.lv`, `dice.myocardium`, `dice.rv` and their mean, `dice`.
     """
     rows: list[dict[str, Any]] = []
-    for study in tqdm(list(studies), desc="changing cues", unit="subject"):
+    for study in tqdm(list(studies), desc="changing cues", unit="subject", leave=False, file=sys.stdout):
         image, truth = study.image(phase="ED"), study.labels(phase="ED")
         scans = {"plain": (image, truth)} | {cue: change(image, truth) for cue, change in CONFLICTS.items()}
         for cue, (changed, labels) in scans.items():
@@ -85,7 +86,7 @@ def of_spoilt_scans(studies: Iterable[Study], network: nn.Module, seed: int) -> 
     `confidence.calibration`, of which each scan has one per bin, `bin`, `stated`, `right`, `pixels`.
     """
     parts = []
-    for study in tqdm(list(studies), desc="spoiling scans", unit="subject"):
+    for study in tqdm(list(studies), desc="spoiling scans", unit="subject", leave=False, file=sys.stdout):
         image, truth = study.image(phase="ED"), study.labels(phase="ED")
         generator = torch.Generator().manual_seed(
             seed * 1_000_003 + int(study.info.get("annotators_seed", 0)) % 1_000_003

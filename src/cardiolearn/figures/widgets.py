@@ -65,7 +65,7 @@ def volume_viewer(image: Image, labels: Image | None = None, *, height: int = 40
         from ipyniivue import NiiVue
     except ImportError:
         return _slices(image, labels)
-    viewer = NiiVue(height=height)
+    viewer = NiiVue(height=height, loading_text="")  # see heart_view
     volumes: list[dict[str, Any]] = [{"data": nifti_bytes(image), "name": "image.nii", "colormap": "gray"}]
     if labels is not None:
         volumes.append(

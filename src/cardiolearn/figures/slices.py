@@ -72,6 +72,14 @@ def _tint(
             ax.contour(columns, rows, mask, levels=[0.5], colors=[PALETTE[key]], linewidths=1.4)
 
 
+def in_colours(labels: ArrayLike) -> NDArray[np.float64]:
+    r"""Labels (Y, X) as a picture (Y, X, 3) in the colours of the structures, on black."""
+    from matplotlib.colors import to_rgb
+
+    colours = np.array([(0.0, 0.0, 0.0), *(to_rgb(PALETTE[key]) for key in LABELS)])
+    return colours[_plane(labels, "labels").astype(int)]
+
+
 def outline(ax: Axes, labels: ArrayLike, colour: str, *, spacing: tuple[float, float], name: str) -> None:
     r"""Draw the borders of labels (Y, X) in one colour over an `overlay` in mm: one person's among others."""
     outlined = _plane(labels, "labels")
@@ -196,6 +204,19 @@ def automatic_above_manual(
     return figure
 
 
+def one_slice(image: Image, labels: Image, around: Image) -> Figure:
+    r"""A single slice `(1, Y, X)` with its labels, zoomed to what `around` `(1, Y, X)` marks; the title gives the area
+    of the LV cavity."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(figsize=(4.5, 4.5))
+    overlay(ax, image.data[0], labels.data[0], spacing=image.spacing[:2])
+    focus(ax, around.data[0], spacing=image.spacing[:2])
+    square_cm = int((labels.data == LV_CAVITY).sum()) * image.spacing[0] * image.spacing[1] / 100
+    ax.set_title(f"LV cavity {square_cm:.1f} cm²")
+    return figure
+
+
 def observers(image: Image, outlines: Mapping[str, Image]) -> Figure:
     r"""The middle slice of a scan `(Z, Y, X)` and the one that divides its annotators most, outlined by each, in mm."""
     import matplotlib.pyplot as plt
@@ -212,7 +233,7 @@ def observers(image: Image, outlines: Mapping[str, Image]) -> Figure:
         focus(ax, outlined[:, middle].max(0), spacing=spacing)
         ax.set_title(f"slice {z}, {title}")
     name_structures(axes[0], outlined[0, middle], spacing=spacing)
-    axes[0].legend(loc="upper right", frameon=True)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(outlines))
     return figure
 
 

@@ -13,14 +13,17 @@ from tqdm import tqdm
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image
+from cardiolearn.imaging.intensity import percentiles
 from cardiolearn.imaging.structures import VENTRICLES
 from cardiolearn.imaging.study import Study
 from cardiolearn.measures.agreement import compare
 from cardiolearn.measures.confidence import calibration, expected_dice
 from cardiolearn.measures.metrics import dice
 from cardiolearn.measures.statistics import rank_correlation_shares
-from cardiolearn.methods.segmentation.whole_scan import segment_softly
-from cardiolearn.phantom.scanners.artefacts import CONFLICTS, KINDS, degrade
+from cardiolearn.methods.segmentation.heart_place import ONE_SIDE
+from cardiolearn.methods.segmentation.rules import find_lv_cavity
+from cardiolearn.methods.segmentation.whole_scan import segment, segment_softly
+from cardiolearn.phantom.scanners.artefacts import CONFLICTS, KINDS, degrade, with_contrast
 
 FAILED = 0.8  # mean Dice of the three structures below which a segmentation is not fit for use
 
@@ -40,6 +43,39 @@ def with_conflicting_cues(studies: Iterable[Study], methods: Mapping[str, Callab
                 mean = float(np.mean(list(row.values())))
                 rows.append({"subject": study.subject, "cue": cue, "method": name, **row, "dice": mean})
     return pd.DataFrame(rows)
+
+
+def rules_and_network(network: nn.Module) -> dict[str, Callable[[Image], Image]]:
+    r"""The methods that lesson 1 compares: rules, the network, and the network on each scan only as it is."""
+    return {
+        "rules": find_lv_cavity,
+        "network": lambda image: segment(image, network),
+        "network, one side": lambda image: segment(image, network, ONE_SIDE),
+    }
+
+
+def changed_slice(scan: Image, z: int, contrast: float, noise: float) -> Image:
+    r"""Slice `z` of a scan `(Z, Y, X)` alone, `(1, Y, X)`, with its contrast times `contrast`, and with Gaussian noise:
+    always the same grain, of a standard deviation of `noise` times the scan's brightest signal (99th percentile)."""
+    one = with_contrast(scan.with_data(scan.data[z : z + 1]), contrast)
+    grain = torch.randn(one.data.shape, generator=torch.Generator().manual_seed(0))
+    return one.with_data(one.data + noise * percentiles(scan.data, 99)[0] * grain)
+
+
+def cue_records(cues: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    r"""Tables by the prefix of their records, a row per subject: the network's mean Dice in each cue conflict, averaged
+    over views of the scan (`cues`) or not (`cues.one_side`), and the LV cavity's in plain scans by rules and by the
+    network (`plain.lv`).
+
+    Args:
+        cues: of :func:`with_conflicting_cues`, by `rules`, `network` and `network, one side`.
+    """
+    named = cues.assign(cue=cues["cue"].str.split().str[-1])
+    tables = {}
+    for method, prefix in (("network", "cues"), ("network, one side", "cues.one_side")):
+        tables[prefix] = named[named["method"] == method].pivot(index="subject", columns="cue", values="dice")
+    plain = cues[(cues["cue"] == "plain") & cues["method"].isin(("rules", "network"))]
+    return tables | {"plain.lv": plain.pivot(index="subject", columns="method", values="dice.lv")}
 
 
 def of_spoilt_scans(studies: Iterable[Study], network: nn.Module, seed: int) -> pd.DataFrame:

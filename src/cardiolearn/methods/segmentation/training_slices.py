@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from cardiolearn.imaging.slices import PIXEL
+from cardiolearn.imaging.structures import LABELS
 from cardiolearn.measures.metrics import dice
 from cardiolearn.phantom.cohorts.rendering import render_batch
-from cardiolearn.phantom.cohorts.slice_maps import SliceMaps
+from cardiolearn.phantom.cohorts.slice_maps import SliceMaps, sample_long_axis_slices, sample_slice_maps
 from cardiolearn.phantom.scanners.mri import ANY_VENDOR, Vendor
 
 
@@ -49,9 +51,14 @@ class TrainingSlices:
 
     def held_out_score(self, network: nn.Module) -> float:
         r"""Mean Dice of the structures over the slices that are not learnt from, each pictured once."""
+        scores = self.held_out_dice(network)
+        return sum(scores.values()) / len(scores)
+
+    def held_out_dice(self, network: nn.Module) -> dict[str, float]:
+        r"""Dice of each structure, by its key, over the slices that are not learnt from, each pictured once."""
         images, labels = self._held_out
         found = found_labels(network, images)
-        return sum(dice(found == k, labels == k) for k in range(1, self.n_classes)) / (self.n_classes - 1)
+        return {key: dice(found == k, labels == k) for key, k in LABELS.items() if k < self.n_classes}
 
     @property
     def example(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -75,6 +82,18 @@ class TrainingSlices:
         if device not in self._there:
             self._there[device] = SliceMaps(self.maps.tissue.to(device), self.maps.label.to(device))
         return self._there[device]
+
+
+def short_axis(subjects: int, folder: Path, seed: int) -> TrainingSlices:
+    r"""Slices of the training cohort, kept in `folder`; those of the last 14 subjects are held out."""
+    maps = sample_slice_maps(subjects, folder / "slices", seed=seed)
+    return TrainingSlices(maps, len(maps) - 98)
+
+
+def long_axis(subjects: int, folder: Path, seed: int) -> TrainingSlices:
+    r"""Both long-axis views, with atria; those of the last 20 subjects are held out."""
+    maps = sample_slice_maps(subjects, folder / "long_axis", seed=seed, sample=sample_long_axis_slices)
+    return TrainingSlices(maps, len(maps) - 80, n_classes=6)
 
 
 @torch.no_grad()

@@ -1,0 +1,233 @@
+r"""Learning seen: what a network makes of one example while it trains, its loss, and its score on held-out data."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from cardiolearn.figures.charts import show_guess
+from cardiolearn.figures.player import Player, film
+from cardiolearn.figures.slices import overlay
+from cardiolearn.figures.style import BLUE, PALETTE
+from cardiolearn.imaging.structures import NAMES
+from cardiolearn.learning.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from cardiolearn.figures.predict import Guess
+    from cardiolearn.learning.checkpoint import History
+
+WINDOW = 10  # steps of the running mean of the loss
+LOOKS = 14  # pictures taken of a training
+CAPTION = "a held-out slice as the network outlines it now, the true outline, the loss, and the held-out score"
+
+
+def looks(steps: int, n: int = LOOKS) -> list[int]:
+    r"""About `n` numbers of steps from 0 to `steps`, close together at first, when most is learnt.
+
+    >>> looks(400, 6)
+    [0, 16, 64, 144, 256, 400]
+    """
+    return sorted({round(steps * (i / (n - 1)) ** 2) for i in range(n)})
+
+
+def running_mean(values: ArrayLike, window: int = WINDOW) -> NDArray[np.float64]:
+    r"""The mean of each value and the `window` - 1 before it; of fewer at the beginning."""
+    total = np.cumsum(np.concatenate([[0.0], np.asarray(values, dtype=np.float64)]))
+    last = np.arange(1, len(total))
+    first = np.maximum(last - window, 0)
+    return (total[last] - total[first]) / (last - first)
+
+
+class Watchable(Protocol):
+    r"""Data of which one held-out example can be looked at, and the rest of what is held out scored."""
+
+    @property
+    def example(self) -> tuple[Tensor, Tensor]:
+        r"""A picture `(1, Y, X)` and its labels `(Y, X)`."""
+
+    def held_out_dice(self, network: nn.Module) -> dict[str, float]:
+        r"""Dice of each structure, by its key."""
+
+
+class LearningFilm:
+    r"""Shows a training while it goes on, and keeps the pictures for a film.
+
+    `with LearningFilm(network, data, steps) as film:` train, and call `film(step, loss)` after each step, from 1 on. At
+    the steps of `looks` the figure is renewed, and its picture kept in `film.pictures`, with its label in
+    `film.labels`. The network is then in evaluation mode.
+
+    Args:
+        steps: of the training.
+        guess: of the number of steps that something takes, drawn into the score.
+    """
+
+    def __init__(self, network: nn.Module, data: Watchable, steps: int, *, guess: Guess | None = None) -> None:
+        import matplotlib.pyplot as plt
+
+        self.pictures: list[bytes] = []
+        self.labels: list[str] = []
+        self.losses: list[float] = []
+        self.scores: dict[int, Mapping[str, float]] = {}
+        self._network, self._data = network, data
+        self._steps, self._looks, self._guess = steps, set(looks(steps)), guess
+        self.figure, (self._found, known, self._loss, self._dice) = plt.subplots(1, 4, figsize=(15, 4))
+        _plain(known, data.example[0][0], data.example[1], "an annotator's outline")
+
+    def __enter__(self) -> LearningFilm:
+        from IPython.display import display
+
+        self._screen = display("no step done yet", display_id=True)
+        self._look(0)
+        return self
+
+    def __call__(self, step: int, loss: float) -> None:
+        self.losses.append(loss)
+        if step in self._looks:
+            self._look(step)
+
+    def _look(self, step: int) -> None:
+        self._network.eval()
+        self.scores[step] = self._data.held_out_dice(self._network)
+        self._renew(step)
+        file = io.BytesIO()
+        self.figure.savefig(file, format="png")
+        self.pictures.append(file.getvalue())
+        self.labels.append(f"after {step} steps")
+        if self._screen is not None:  # outside a notebook nothing is shown
+            self._screen.update(_shown(self.pictures[-1]), raw=True)
+
+    @torch.no_grad()
+    def _labels_found(self) -> Tensor:
+        picture = self._data.example[0][None]
+        device = next(self._network.parameters()).device
+        return self._network(picture.to(device))[0].argmax(0).cpu()
+
+    def _renew(self, step: int) -> None:
+        self._found.clear()
+        _plain(self._found, self._data.example[0][0], self._labels_found(), f"after {step} steps")
+        self._loss.clear()
+        draw_loss(self._loss, range(1, len(self.losses) + 1), self.losses)
+        self._loss.set(xlim=(0, self._steps), ylim=(0, None), title="loss")
+        self._dice.clear()
+        draw_scores(self._dice, self.scores)
+        self._dice.set(xlim=(0, self._steps), title="score on held-out hearts")
+        if self._guess is not None:
+            show_guess(self._dice, self._guess, axis="x")
+
+    def steps_to(self, key: str, dice: float) -> str:
+        r"""After how many steps a structure's score was first seen at `dice` or above, in words."""
+        there = [step for step, score in self.scores.items() if score[key] >= dice]
+        return f"{there[0]} steps" if there else f"more than {self._steps} steps"
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import matplotlib.pyplot as plt
+
+        plt.close(self.figure)
+
+
+def _shown(png: bytes) -> dict[str, str]:
+    r"""A picture as a notebook shows it, with its words."""
+    data = base64.b64encode(png).decode()
+    html = f'<img alt="{CAPTION}" style="max-width: 100%; height: auto" src="data:image/png;base64,{data}">'
+    return {"image/png": data, "text/html": html, "text/plain": CAPTION}
+
+
+def _plain(ax: Axes, picture: ArrayLike, labels: ArrayLike, title: str) -> None:
+    overlay(ax, picture, labels, window=(0.0, 1.0))
+    ax.set(title=title)
+    ax.set_axis_off()
+
+
+def draw_loss(ax: Axes, steps: ArrayLike, losses: ArrayLike) -> None:
+    r"""The loss of each step in grey, and its running mean."""
+    ax.plot(np.asarray(steps), np.asarray(losses), color="0.8", linewidth=1.0, label="one step")
+    ax.plot(np.asarray(steps), running_mean(losses), color=BLUE, label=f"mean of {WINDOW} steps")
+    ax.set(xlabel="training step", ylabel="cross-entropy")
+    if np.size(losses):
+        ax.legend(fontsize=11)
+
+
+def draw_scores(ax: Axes, scores: Mapping[int, Mapping[str, float]]) -> None:
+    r"""The Dice of each structure, by key, over the number of steps."""
+    for key in next(iter(scores.values())):
+        ax.plot(
+            list(scores),
+            [score[key] for score in scores.values()],
+            "o-",
+            markersize=4,
+            color=PALETTE[key],
+            label=NAMES[key],
+        )
+    ax.set(xlabel="training step", ylabel="Dice", ylim=(0, 1))
+    ax.legend(fontsize=11, loc="upper left")
+
+
+def feature_maps(picture: ArrayLike, maps: Sequence[ArrayLike], titles: Sequence[str], *, panels: int = 5) -> Figure:
+    r"""A row for each level of a network: a `picture` (Y, X), and of the level's maps (C, Y, X) those that vary most,
+    dark where they are zero."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(len(maps), panels + 1, figsize=(1.4 * (panels + 1), 1.4 * len(maps)), squeeze=False)
+    for row, level, title in zip(axes, maps, titles, strict=True):
+        values = np.asarray(level, dtype=np.float64)
+        most = np.argsort(values.std((1, 2)))[::-1][:panels]
+        row[0].set_ylabel(title, fontsize=11)
+        for ax, pixels in zip(row, [np.asarray(picture, dtype=np.float64), *values[most]], strict=True):
+            ax.imshow(pixels, cmap="gray", vmin=0, vmax=max(float(pixels.max()), 1e-9), interpolation="nearest")
+            ax.set(xticks=[], yticks=[])
+    axes[0, 0].set_title("the slice")
+    axes[0, 1].set_title("feature maps", loc="left")
+    return figure
+
+
+def snapshot_figures(snapshots: Snapshots) -> tuple[list[Figure], list[str]]:
+    r"""What a recorded training had found in one example, early and late, beside the truth: pictures and labels of a
+    film."""
+    import matplotlib.pyplot as plt
+
+    figures, labels = [], []
+    for step in sorted(snapshots.labels):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(8, 4))
+        _plain(left, snapshots.picture / 255, snapshots.labels[step], f"after {step:,} steps")
+        _plain(right, snapshots.picture / 255, snapshots.truth, "an annotator's outline")
+        figures.append(figure)
+        labels.append(f"after {step:,} steps")
+    return figures, labels
+
+
+def snapshots_film(path: Path) -> Player | None:
+    r"""The film of the snapshots that a long training left; where it has left none yet, a sentence says so."""
+    if not path.is_file():
+        print("Not recorded yet: the long training that leaves these pictures has not been run.")
+        return None
+    pictures, labels = snapshot_figures(Snapshots.read(path))
+    return film(pictures, labels, alt="One slice as the network outlined it after ever more training steps")
+
+
+def draw_history(history: Mapping[str, Any] | History) -> Figure:
+    r"""A recorded training: its loss with the running mean, and its score on held-out data."""
+    import matplotlib.pyplot as plt
+
+    from cardiolearn.learning.checkpoint import History
+
+    course = history if isinstance(history, History) else History.from_dict(dict(history))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
+    draw_loss(left, course.steps, course.loss)
+    left.set(yscale="log", title="loss")
+    right.plot(list(course.validation), list(course.validation.values()), "o-", markersize=4, color=BLUE)
+    right.set(xlabel="training step", ylabel="mean Dice", ylim=(0, 1), title="score on held-out hearts")
+    return figure

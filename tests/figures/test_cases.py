@@ -2,13 +2,16 @@ r"""Single subjects: the right ones are chosen, shown at one scale and one grey 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from cardiolearn.errors import InputError
-from cardiolearn.figures.cases import DIFFERENT, FIELD, Case, compare, describe, ranked
+from cardiolearn.figures.cases import DIFFERENT, FIELD, Case, cases_of, compare, describe, ranked
 from cardiolearn.imaging.image import Image
+from cardiolearn.imaging.study import write_study
 
 
 def case(name: str, shift: int, brightness: float = 1.0) -> Case:
@@ -36,6 +39,17 @@ def test_worst_median_and_best_are_those() -> None:
 def test_each_is_described_in_a_line_with_its_dice() -> None:
     said = describe(ranked([case("a", 8), case("b", 0)]))
     assert "worst (a, mean Dice 0.90):" in said and "best (b, mean Dice 1.00):" in said
+
+
+def test_what_nobody_outlined_is_not_held_against_the_network(tmp_path: Path) -> None:
+    whole = case("p", 8)
+    cavity = whole.observer.with_data(whole.observer.data * (whole.observer.data == 1))
+    study = write_study(tmp_path / "p", {"sa_ES": whole.scan}, {"sa_ES": cavity}, {})
+    (one,) = cases_of([study], {("p", "ES"): whole.found}, {("p", "ES"): {"annotator": cavity}})
+    assert (one.name, one.outlined) == ("p ES", ("lv",))
+    assert one.dice == pytest.approx((3 * 20 + 12) / 80)
+    assert set(one.found.data.unique().tolist()) == {0, 1}
+    assert "LV cavity, Dice 0.90" in describe({"worst": one})
 
 
 def test_pictures_share_scale_and_grey_values_and_differences_are_tinted() -> None:

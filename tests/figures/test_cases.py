@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cardiolearn.errors import InputError
-from cardiolearn.figures.cases import DIFFERENT, FIELD, Case, cases_of, compare, describe, ranked
+from cardiolearn.figures.cases import DIFFERENT, FIELD, Case, cases_of, compare, describe, machine_above_hand, ranked
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.study import write_study
 
@@ -63,3 +63,22 @@ def test_pictures_share_scale_and_grey_values_and_differences_are_tinted() -> No
     tinted = [(np.asarray(ax.images[-1].get_array())[..., 3] > 0).sum() for ax in axes[:, 3]]
     assert tinted == [2 * 8 * 18, 2 * 2 * 18, 0]
     assert {text.get_text() for text in figure.legends[0].get_texts()} >= set(DIFFERENT)
+
+
+def test_cases_are_the_scans_an_observer_outlined_beside_the_first_of_them(tmp_path: Path) -> None:
+    one = case("a", 2)
+    study = write_study(tmp_path / "a", {"sa_ES": one.scan}, {"sa_ES": one.observer}, {"subject": "a"})
+    key = ("a", "ES")
+    (made,) = cases_of([study], {key: one.found}, {key: {"O1": one.observer, "O2": one.found}})
+    assert made.name == "a ES" and made.dice == pytest.approx(one.dice)
+    np.testing.assert_allclose(made.scan.data, one.scan.data, rtol=1e-3, atol=1e-3)
+    assert cases_of([study], {key: one.found}, {}) == []
+
+
+def test_machine_above_hand_shows_each_view_and_phase_with_labels(tmp_path: Path) -> None:
+    one = case("a", 2)
+    study = write_study(tmp_path / "a", {"sa_ED": one.scan}, {"sa_ED": one.observer}, {"subject": "a"})
+    found, truth = {"sa": {("a", "ED"): one.found}}, {"sa": {("a", "ED"): one.observer}}
+    figure = machine_above_hand(study, found, truth, below="truth")
+    above, below = figure.axes
+    assert (above.get_title(), above.get_ylabel(), below.get_ylabel()) == ("sa ED", "automatic", "truth")

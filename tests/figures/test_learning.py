@@ -3,6 +3,7 @@ r"""Learning seen: pictures at the right steps, a running mean that is numpy's, 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,15 @@ from PIL import Image
 from sklearn.metrics import f1_score
 from torch import nn
 
-from cardiolearn.figures.learning import LearningFilm, draw_history, looks, running_mean, snapshot_figures
+from cardiolearn.figures.learning import (
+    LearningFilm,
+    draw_history,
+    feature_maps,
+    looks,
+    running_mean,
+    snapshot_figures,
+    snapshots_film,
+)
 from cardiolearn.learning.checkpoint import History
 from cardiolearn.learning.snapshots import Snapshots
 
@@ -83,3 +92,23 @@ def test_a_recorded_training_shows_its_loss_and_its_score() -> None:
     left, right = draw_history(history.to_dict()).axes
     np.testing.assert_allclose(left.lines[1].get_ydata(), [3.0, 2.5, 2.0])
     np.testing.assert_allclose(right.lines[0].get_xydata(), [[2, 0.4], [3, 0.8]])
+
+
+def test_of_each_level_the_maps_that_vary_most_are_shown() -> None:
+    still, moving = np.full((4, 4), 3.0), np.eye(4)
+    figure = feature_maps(
+        np.zeros((4, 4)), [np.stack([still, moving]), np.stack([2 * moving, moving])], ["one", "two"], panels=1
+    )
+    axes = np.array(figure.axes).reshape(2, 2)
+    np.testing.assert_array_equal(axes[0, 1].images[0].get_array(), moving)
+    np.testing.assert_array_equal(axes[1, 1].images[0].get_array(), 2 * moving)
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["one", "two"]
+
+
+def test_snapshots_that_are_not_there_yet_are_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert snapshots_film(tmp_path / "none.npz") is None
+    assert capsys.readouterr().out.startswith("Not recorded yet")
+    path = tmp_path / "some.npz"
+    Snapshots(np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8), {0: np.ones((8, 8), np.uint8)}).write(path)
+    film = snapshots_film(path)
+    assert film is not None and "after 0 steps" in film.html

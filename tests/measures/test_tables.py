@@ -194,3 +194,10 @@ def test_bias_is_relative_but_for_the_ejection_fraction() -> None:
     assert found.loc["a"].tolist() == pytest.approx([10.0, 25.0, -20.0, -25.0, -5.0])
     assert len(tables.bias(ours, tables.annotators_indices({}))) == 0
     assert len(tables.bias(tables.indices({}), tables.annotators_indices({}))) == 0
+
+
+def test_a_summary_of_visits_with_and_without_those_that_failed() -> None:
+    visits = pd.DataFrame({"subject": list("abc"), "network": [2.0, 4.0, 60.0], "observers": [3.0, 5.0, 4.0]})
+    found = tables.repeat_summary(visits.assign(failed=[0, 0, 1]))
+    assert found["all subjects"].to_dict() == {"network": 22.0, "observers": 4.0}
+    assert found["without those that failed"].to_dict() == {"network": 3.0, "observers": 4.0}

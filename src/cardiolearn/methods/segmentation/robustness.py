@@ -57,7 +57,7 @@ def rules_and_network(network: nn.Module) -> dict[str, Callable[[Image], Image]]
 def changed_slice(scan: Image, z: int, contrast: float, noise: float) -> Image:
     r"""Slice `z` of a scan `(Z, Y, X)` alone, `(1, Y, X)`, with its contrast times `contrast`, and with Gaussian noise:
     always the same grain, of a standard deviation of `noise` times the scan's brightest signal (99th percentile)."""
-    one = with_contrast(scan.with_data(scan.data[z : z + 1]), contrast)
+    one = with_contrast(scan.one_slice(z), contrast)
     grain = torch.randn(one.data.shape, generator=torch.Generator().manual_seed(0))
     return one.with_data(one.data + noise * percentiles(scan.data, 99)[0] * grain)
 

@@ -41,6 +41,17 @@ def test_each_is_described_in_a_line_with_its_dice() -> None:
     assert "worst (a, mean Dice 0.90):" in said and "best (b, mean Dice 1.00):" in said
 
 
+def test_what_nobody_outlined_is_not_held_against_the_network(tmp_path: Path) -> None:
+    whole = case("p", 8)
+    cavity = whole.observer.with_data(whole.observer.data * (whole.observer.data == 1))
+    study = write_study(tmp_path / "p", {"sa_ES": whole.scan}, {"sa_ES": cavity}, {})
+    (one,) = cases_of([study], {("p", "ES"): whole.found}, {("p", "ES"): {"annotator": cavity}})
+    assert (one.name, one.outlined) == ("p ES", ("lv",))
+    assert one.dice == pytest.approx((3 * 20 + 12) / 80)
+    assert set(one.found.data.unique().tolist()) == {0, 1}
+    assert "LV cavity, Dice 0.90" in describe({"worst": one})
+
+
 def test_pictures_share_scale_and_grey_values_and_differences_are_tinted() -> None:
     cases = ranked([case("a", 8), case("b", 2, brightness=2.0), case("c", 0)])
     figure = compare(cases)

@@ -74,6 +74,7 @@ def test_chambers_are_those_of_the_view() -> None:
 def test_nothing_to_compare_gives_empty_tables() -> None:
     for empty in (tables.between_annotators({}), tables.versus_annotators(TRUTH, {}), tables.versus_truth({}, {})):
         assert len(empty) == 0 and "subject" in empty
+    assert len(tables.overview(tables.between_annotators({}), "pair")) == 0
     assert len(tables.indices({})) == 0 and len(tables.annotators_indices({})) == 0
 
 

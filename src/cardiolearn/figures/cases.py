@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from cardiolearn.errors import InputError
 from cardiolearn.figures.slices import automatic_above_manual, overlay
@@ -33,16 +34,18 @@ DIFFERENT = {"network alone": "#D81B60", "observer alone": "#1E88E5", "two diffe
 @dataclass(frozen=True)
 class Case:
     r"""One scan `(Z, Y, X)` with the labels a network `found` and those of an `observer`, and their `dice`: the mean of
-    LV, wall and RV."""
+    the structures that the observer `outlined`, LV, wall and RV if nothing else is said."""
 
     name: str
     scan: Image
     found: Image
     observer: Image
+    outlined: tuple[str, ...] = tuple(VENTRICLES)
 
     @property
     def dice(self) -> float:
-        pairs = [(self.found.data == k, self.observer.data == k) for k in VENTRICLES.values()]
+        labels = [VENTRICLES[key] for key in self.outlined]
+        pairs = [(self.found.data == k, self.observer.data == k) for k in labels]
         return sum(dice(a, b) for a, b in pairs) / len(pairs)
 
     @property
@@ -52,11 +55,20 @@ class Case:
 
 
 def cases_of(studies: Iterable[Study], found: Found, outlined: Outlined) -> list[Case]:
-    r"""The scans that an observer has outlined, beside the first of the observers; see `measures.tables`."""
+    r"""The scans that an observer has outlined, beside the first of the observers; see `measures.tables`.
+
+    What `info.toml` says that nobody outlined counts as background of the network's labels too.
+    """
     by_name = {study.subject: study for study in studies}
-    scans = {(subject, phase): by_name[subject].image(phase=phase) for subject, phase in outlined}
-    first = {key: next(iter(people.values())) for key, people in outlined.items()}
-    return [Case(" ".join(key), scans[key], found[key], first[key]) for key in outlined]
+    cases = []
+    for (subject, phase), people in outlined.items():
+        declared = by_name[subject].outlined(phase)
+        keys = tuple(key for key in VENTRICLES if declared is None or key in declared)
+        labels = found[subject, phase]
+        counted = torch.isin(labels.data, torch.tensor([VENTRICLES[key] for key in keys]))
+        scan, first = by_name[subject].image(phase=phase), next(iter(people.values()))
+        cases.append(Case(f"{subject} {phase}", scan, labels.with_data(labels.data * counted), first, keys))
+    return cases
 
 
 def ranked(cases: list[Case]) -> dict[str, Case]:
@@ -77,7 +89,7 @@ def describe(cases: Mapping[str, Case]) -> str:
     lines = []
     for rank, case in cases.items():
         lines.append(f"{rank} ({case.name}, mean Dice {case.dice:.2f}):")
-        lines.append(f"    {name_failure(case.found, case.observer).words()}")
+        lines.append(f"    {name_failure(case.found, case.observer, case.outlined).words()}")
     return "\n".join(lines)
 
 

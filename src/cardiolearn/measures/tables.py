@@ -142,7 +142,12 @@ def _rests_on(column: str, phase: str) -> str | None:
 
 
 def overview(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    r"""Means of what `agreement.compare` gives, for a reader: a row for each measure, a column for each of `by`."""
+    r"""Means of what `agreement.compare` gives, for a reader: a row for each measure, a column for each of `by`.
+
+    Empty where nobody was compared, as with the scans of a single annotator.
+    """
+    if by not in table:
+        return pd.DataFrame()
     rows = {f"{m}.{key}": f"{NAMES[key]}, {what}" for m, what in _MEASURES.items() for key in VENTRICLES}
     means = table.groupby(by, sort=False).mean(numeric_only=True).T
     return means.loc[[name for name in rows if name in means.index]].rename(index=rows).round(2)

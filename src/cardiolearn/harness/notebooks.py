@@ -23,7 +23,9 @@ PARAMETERS: dict[str, Any] = {
     "data_dir": None,
     "weights": "shipped",
 }
-TAGS = {"parameters", "exercise", "solution", "check", "widget"}
+PREDICT = "predict"  # a cell that asks for a guess
+COVER = "cover"  # a cell with the picture that the lesson is known by: the first of the report
+TAGS = {"parameters", "exercise", "solution", "check", "widget", PREDICT, COVER}
 CELL_LINES, LONG_CELL, LONG_CELLS, NOTEBOOK_LINES = 25, 15, 0.2, 300
 EXERCISES, WIDGETS, CORE_FIGURES = 3, 2, 5
 PARTS = ("**Predict.**", "I get a different number", "### Key points", "### Quiz", "### Further reading")

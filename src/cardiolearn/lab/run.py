@@ -17,7 +17,7 @@ from cardiolearn.imaging.files import write_atomically
 from cardiolearn.lab.claims import claims_of_lesson
 from cardiolearn.lab.folded import FoldedRecords
 from cardiolearn.lab.recorded import computed_table, recorded_table
-from cardiolearn.lab.records import WEIGHTS_MIME, Record, make_record, show
+from cardiolearn.lab.records import RECORDED_NOTE, WEIGHTS_MIME, Record, make_record, show
 from cardiolearn.lab.stages import stage
 
 if TYPE_CHECKING:
@@ -210,5 +210,5 @@ class Run:
             InputError: There is no such table.
         """
         file, table = recorded_table(name)
-        show(f"recorded (from a longer run, not computed here): {file}")
+        show(f"{RECORDED_NOTE}: {file}")
         return table

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 #: from them for every kind of eye.
 PALETTE = {"lv": "#D55E00", "myocardium": "#F0E442", "rv": "#56B4E9", "la": "#7A4DFF", "ra": "#B0705A"}
 BLUE = "#0072B2"  # of what is no structure: a network's numbers
+GUESS = "#CC79A7"  # of what the learner guessed
 STYLE: dict[str, Any] = {
     "figure.constrained_layout.use": True,
-    "figure.dpi": 110,
+    "figure.dpi": 150,
     "figure.facecolor": "white",
     "font.size": 13,
     "axes.titlesize": 14,
@@ -31,9 +32,12 @@ STYLE: dict[str, Any] = {
 
 
 def use_style() -> None:
-    r"""Set the kit's style for all figures of this kernel."""
+    r"""Set the kit's style for all figures of this kernel, and show each with its alternative text."""
     import matplotlib as mpl
 
+    from cardiolearn.figures.alt_text import use_alt_text
+
+    use_alt_text()  # first: matplotlib's inline backend sets a style of its own when it is loaded
     parameters: Any = mpl.rcParams
     parameters.update(STYLE)
 

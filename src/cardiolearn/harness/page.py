@@ -15,15 +15,13 @@ PAGE = """<!doctype html>
 {% macro shown(figure) %}<div class="shown">
 {% for picture in figure.pictures %}{{ picture | html }}
 {% endfor %}</div>{% endmacro %}
-{% macro reading(figure) %}{% if figure.reading %}<div class="reading">{{ figure.reading | html }}</div>{% endif %}
-{% endmacro %}
 <header>
 <p class="notice" role="note">{{ notice }}</p>
 <h1>What the lecture claims, and what was found</h1>
 <nav aria-label="Contents">{% for lesson in lessons %}<a href="#{{ lesson.name }}">{{ lesson.title }}</a> {% endfor %}
 <a href="#numbers">Numbers</a></nav>
 {% if cover %}<div class="cover"><div class="shown">{{ cover.pictures[0] | html }}</div>
-<div class="reading"><p>{{ cover.words }}</p></div></div>
+<div class="reading">{{ cover.reading | html }}</div></div>
 {% endif %}
 <details class="claims" id="claims">
 <summary class="strip" aria-label="How the lecture's claims fared; open for each claim">
@@ -56,15 +54,17 @@ Recorded means that the numbers are from a longer run.</p>
 {% if section.title %}<h3>{{ section.title | html }}</h3>
 {% endif %}
 {% for part in section.parts %}
-{% if part is figure %}<div class="block">
+{% if part is figure %}{% if part is not sameas cover or not cover.cover %}<div class="block">
 {{ shown(part) }}
 {% for table in part.tables %}<div class="scroll">{{ table | html }}</div>
 {% endfor %}
 {% if part.printed %}<pre>{{ part.printed }}</pre>
 {% endif %}
-{% if part.recorded %}<p class="tag">recorded: from a longer run, not computed in this one</p>
+{% if part.recorded %}<p class="tag">with numbers recorded in a longer run</p>
 {% endif %}
-{{ reading(part) }}</div>
+{% if part.reading %}<div class="reading">{{ part.reading | html }}</div>
+{% endif %}</div>
+{% endif %}
 {% else %}<div class="question">{{ part | html }}</div>
 {% endif %}
 {% endfor %}

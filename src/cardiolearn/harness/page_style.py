@@ -14,17 +14,17 @@ body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.5;
 main, header, footer { max-width: 78rem; margin: 0 auto; padding: 0 1.25rem; }
 header { padding-top: .7rem; }
 .notice { margin: 0 0 .7rem; padding: .3rem .8rem; border-left: .3rem solid var(--no); background: var(--no-tint); }
-h1 { font-size: 1.75rem; line-height: 1.2; margin: 0; }
+h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.5rem; line-height: 1.25; margin: 3rem 0 .3rem; padding-top: .8rem;
   border-top: 2px solid var(--line); }
 h3 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
 p.soft, .soft { color: var(--soft); }
 a { color: var(--yes); }
-nav { margin: .2rem 0 .8rem; }
+nav { margin: 0 0 .8rem; }
 nav a { margin-right: 1.2rem; white-space: nowrap; }
 .cover { display: grid; grid-template-columns: minmax(0, 1.9fr) minmax(0, 1fr); gap: 1.25rem; align-items: center; }
 .cover .shown > img { max-height: 24rem; }
-.cover .reading { font-size: .95rem; }
+.cover .reading { font-size: .95rem; max-height: 24rem; overflow-y: auto; }
 .strip { display: flex; flex-wrap: wrap; gap: 3px; margin: .9rem 0 .5rem; cursor: pointer; list-style: none; }
 .strip::-webkit-details-marker { display: none; }
 .strip b { font-size: 1.35rem; margin-right: .35rem; }
@@ -65,7 +65,8 @@ td small { display: block; color: var(--soft); font-size: .85rem; }
 .reading table, .reading .scroll { margin: .4rem 0; }
 .question { border-left: .3rem solid var(--yes); padding: .1rem .8rem; background: var(--yes-tint); }
 .formula { color: inherit; }
-pre { margin: .5rem 0; padding: .5rem .8rem; background: var(--open-tint); border-radius: .4rem; overflow-x: auto;
+pre { width: fit-content; max-width: 100%;
+  margin: .5rem 0; padding: .5rem .8rem; background: var(--open-tint); border-radius: .4rem; overflow-x: auto;
   font-size: .9rem; line-height: 1.35; }
 .tag { display: inline-block; padding: 0 .6rem; font-size: .85rem; color: var(--soft);
   border: 1px dashed var(--soft); border-radius: 1rem; }
@@ -80,7 +81,7 @@ footer { margin: 3rem auto 2rem; padding-top: 1rem; color: var(--soft); font-siz
 @media print {
   nav, .strip .ask { display: none; }
   h2, h3 { break-after: avoid; } .shown, .claim { break-inside: avoid; }
-  .shown > img { max-height: none; }
+  .shown > img, .cover .reading { max-height: none; }
   details::details-content { content-visibility: visible; block-size: auto; }
 }
 """

@@ -51,6 +51,15 @@ def prose(markdown: str, folder: Path) -> str:
     return str(render(unfolded(markdown))).strip()
 
 
+def heading(title: str, folder: Path) -> str:
+    r"""What stands in a heading, such as "1. The task", which is no list, as HTML.
+
+    >>> heading("1. The *task*", Path("notebooks"))
+    '1. The <em>task</em>'
+    """
+    return prose(f"# {title}", folder).removeprefix("<h1>").removesuffix("</h1>")
+
+
 def unfolded(markdown: str) -> str:
     r"""The text without its folds; a summary other than "Read the figure" becomes a line.
 
@@ -94,7 +103,7 @@ def formula(tex: str) -> str:
     scale = _MATH_SIZE / setter.FONT_SCALE
     outline = Path2D(np.asarray(places) * (scale, -scale), codes)
     steps = [
-        _STEPS[code] + " ".join(f"{number:.2f}" for number in ([] if code == Path2D.CLOSEPOLY else points))
+        _STEPS[int(code)] + " ".join(f"{number:.2f}" for number in ([] if code == Path2D.CLOSEPOLY else points))
         for points, code in outline.iter_segments(simplify=False)
     ]
     return (

@@ -1,4 +1,4 @@
-r"""One self-contained HTML file of a run: a picture and the verdicts first, then what each lesson shows, and numbers."""
+r"""One self-contained HTML file of a run: a picture and the verdicts first, then what lessons show, then numbers."""
 
 from __future__ import annotations
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cardiolearn.harness.notebooks import COVER, PREDICT, tags
-from cardiolearn.harness.prose import embedded, plain, prose
+from cardiolearn.harness.prose import embedded, heading, plain, prose
+from cardiolearn.harness.worded import printed, tables
 from cardiolearn.lab.records import CHECK_MIME, MIME, RECORDED_NOTE
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-_HEADING = re.compile(r"^#{1,6} +(.+)$", re.MULTILINE)
+_HEADING = re.compile(r"^(#{1,6} +.+)$", re.MULTILINE)
 _IMAGE = re.compile(r"^!\[([^\]]*)\]\(([^)]+)\)$", re.DOTALL)
-_TABLE = re.compile(r"<table\b[^>]*>(.*?)</table>", re.DOTALL)
 _OBJECT = re.compile(r"^(\(?\[?<|[A-Z]\w*\()")  # what Python says of an object that a reader has no use for
 PLAYER = "cardiolearn-player"  # the class of films and swipes, which work without a kernel
 
@@ -69,7 +69,7 @@ def sections(notebook: NotebookNode, folder: Path) -> list[Section]:
             continue
         for title, paragraphs in _pieces(cell.source):
             if title is not None:
-                found.append(Section(prose(title, folder).removeprefix("<p>").removesuffix("</p>")))
+                found.append(Section(_section_title(title, folder)))
                 figure = Figure()
             rest = _take_reading(figure, paragraphs, folder) if figure else paragraphs
             found[-1].parts += _told(rest, folder, COVER in tags(cell))
@@ -83,6 +83,12 @@ def cover(found: Sequence[Section]) -> Figure | None:
     r"""The picture a lesson is known by: that of the cell tagged `cover`, else its first."""
     pictured = [figure for section in found for figure in section.figures if figure.pictures]
     return next((figure for figure in pictured if figure.cover), pictured[0] if pictured else None)
+
+
+def _section_title(line: str, folder: Path) -> str:
+    r"""The words of a heading's line; none for the lesson's own title."""
+    marks, _, words = line.partition(" ")
+    return "" if marks == "#" else heading(words.strip(), folder)
 
 
 def _question(cell: NotebookNode) -> str:
@@ -104,14 +110,14 @@ def _take_outputs(figure: Figure, cell: NotebookNode) -> None:
             figure.pictures.append(_picture(output))
         elif PLAYER in html:
             figure.pictures.append(html)
-        elif _TABLE.search(html):
-            figure.tables += [f"<table>{inner}</table>" for inner in _TABLE.findall(html)]
+        elif found := tables(html):
+            figure.tables += found
         elif text.startswith(RECORDED_NOTE):
             figure.recorded = True
         elif output["output_type"] == "stream" and output["name"] == "stdout":
             figure.printed += _text(output["text"])
         elif output["output_type"] == "execute_result" and set(data) == {"text/plain"} and not _OBJECT.match(text):
-            figure.printed += text + "\n"
+            figure.printed += printed(text) + "\n"
     figure.cover |= COVER in tags(cell)
 
 

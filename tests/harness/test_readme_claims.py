@@ -37,7 +37,7 @@ def test_the_readme_gets_counts_and_a_few_claims_and_a_page_has_all(
     assert text.startswith(f"# Kit\n{START}\n") and text.endswith(f"{END}\nrest\n") and "old" not in text
     row = "| ✘ **not shown** | ours is better<br>*Slide: A Slide* | reproduce toy.better<br>must be 1 | 0.9 / 0.8 |"
     assert row in text and "toy.other" not in text  # of the longest run that judged it
-    assert "**✔ 1 shown · ✘ 2 not shown**" in text and "3 claims are judged" in text and "Found: 1 shown." in text
+    assert "**✔ 1 shown | ✘ 2 not shown**" in text and "3 claims are judged" in text and "Found: 1 shown." in text
     assert "(course/claims.md)" in text and "a phantom shows a mechanism" in text
     shown, _, rest = whole.partition("## Not shown")
     assert shown.count("✔ **shown**") == 1 and rest.count("✘ **not shown**") == 2 and "✔" not in rest

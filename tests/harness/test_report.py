@@ -1,4 +1,4 @@
-r"""The report: one file, a picture and the verdicts first, nothing loaded from elsewhere, all pictures with alt text."""
+r"""The report: one file, a picture and the verdicts first, nothing loaded from elsewhere, pictures with alt text."""
 
 from __future__ import annotations
 

@@ -63,7 +63,6 @@ def trials_shown(claim: Claim, n: int, values: Callable[[int], NDArray[np.float6
     return low, high
 
 
-@pytest.mark.slow
 def test_the_share_shown_by_chance_is_what_trials_find(tmp_path: Path) -> None:
     r"""A bootstrap's interval is nearly the normal one, with the squares divided by n and not by n - 1."""
     (claim,) = toy_ledger(tmp_path, rule='{ kind = "noninferior", margin = 2, better = "higher" }')

@@ -36,7 +36,7 @@ def refresh_claims(home: Path) -> list[Path]:
         raise InputError(f"{readme}: expected the lines {START} and {END}, found none")
     ledger, verdicts = load_claims(home / "course" / "claims.toml"), _recorded_verdicts(home / "course" / "results")
     told = rows(ledger, verdicts)
-    counts = " · ".join(f"{kind['mark']} {kind['count']} {kind['word']}" for kind in strip(told))
+    counts = " | ".join(f"{kind['mark']} {kind['count']} {kind['word']}" for kind in strip(told))
     summary = f"{NOTICE}\n\n**{counts}**\n\n{chance(told)}"
     by_verdict = "\n".join(_part(kind["word"], ledger, verdicts) for kind in strip(told))
     few = claims_table([claim for claim in ledger if claim.id in FEATURED], verdicts)

@@ -54,7 +54,7 @@ Recorded means that the numbers are from a longer run.</p>
 {% if section.title %}<h3>{{ section.title | html }}</h3>
 {% endif %}
 {% for part in section.parts %}
-{% if part is figure %}{% if part is not sameas cover or not cover.cover %}<div class="block">
+{% if part is figure %}{% if part is not sameas cover or part.tables or part.printed %}<div class="block">
 {{ shown(part) }}
 {% for table in part.tables %}<div class="scroll">{{ table | html }}</div>
 {% endfor %}

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cardiolearn.harness.notebooks import COVER, PREDICT, tags
+from cardiolearn.harness.notebooks import tags
 from cardiolearn.harness.prose import embedded, heading, plain, prose
 from cardiolearn.harness.worded import printed, tables
 from cardiolearn.lab.records import CHECK_MIME, MIME, RECORDED_NOTE
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _HEADING = re.compile(r"^(#{1,6} +.+)$", re.MULTILINE)
 _IMAGE = re.compile(r"^!\[([^\]]*)\]\(([^)]+)\)$", re.DOTALL)
+PREDICT = "predict"  # the tag of a cell that asks for a guess
+COVER = "cover"  # the tag of a cell with the picture that the lesson is known by: the first of the report
 _OBJECT = re.compile(r"^(\(?\[?<|[A-Z]\w*\()")  # what Python says of an object that a reader has no use for
 PLAYER = "cardiolearn-player"  # the class of films and swipes, which work without a kernel
 

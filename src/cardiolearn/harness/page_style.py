@@ -60,6 +60,8 @@ td small { display: block; color: var(--soft); font-size: .85rem; }
 .shown > img { display: block; max-width: 100%; max-height: 70vh; width: auto; height: auto; background: #ffffff;
   border-radius: .4rem; padding: .5rem; border: 1px solid var(--line); margin-bottom: .5rem; }
 .shown > .cardiolearn-player { margin-bottom: .5rem; }
+.shown > .cardiolearn-film > img { max-height: 70vh; width: auto; }
+.shown > .cardiolearn-swipe { max-width: min(100%, 36rem); }
 .reading, .question { max-width: 52rem; }
 .reading p, .question p { margin: .5rem 0; }
 .reading table, .reading .scroll { margin: .4rem 0; }

@@ -124,6 +124,7 @@ def test_what_the_library_imports_is_declared() -> None:
         "psutil",
         "jinja2",
         "markupsafe",
+        "mistune",
     }
     for path in SOURCES:
         for name in top_level_imports(path):

@@ -76,8 +76,9 @@ def report(
     ] = False,
 ) -> None:
     r"""Write one HTML file with claims, figures and timings, readable without a network."""
+    from cardiolearn.harness.readme_claims import refresh_claims
     from cardiolearn.harness.readme_picture import write_picture
-    from cardiolearn.harness.report import refresh_claims, write_report
+    from cardiolearn.harness.report import write_report
     from cardiolearn.harness.run import latest_run
     from cardiolearn.home import find_home
 

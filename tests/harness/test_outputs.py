@@ -30,7 +30,7 @@ def judged(tmp_path: Path, *outputs: dict[str, Any], state: dict[str, Any] | Non
     return judge_executed(notebook, job.expected)[0]
 
 
-RECORDED = new_output("display_data", {MIME: make_record("toy.x", [1.0, 2.0]).bundle()})
+RECORDED = new_output("display_data", {MIME: [make_record("toy.x", [1.0, 2.0]).bundle()]})
 
 
 def test_an_executed_notebook_in_order_has_no_problem(tmp_path: Path) -> None:
@@ -51,10 +51,10 @@ def test_what_an_executed_notebook_can_hide(tmp_path: Path) -> None:
     assert judged(tmp_path, RECORDED, second) == ["lab.start was called 2 times, expected once"]
     state = {"outputs": [{"output_type": "error", "ename": "E", "evalue": "e", "traceback": []}]}
     assert judged(tmp_path, RECORDED, state=state) == ["error in a widget callback: E: e"]
-    torn = new_output("display_data", {MIME: {"name": "toy.x"}})
+    torn = new_output("display_data", {MIME: [{"name": "toy.x"}]})
     assert "expected the fields" in judged(tmp_path, torn)[0]
     assert "recorded no number" in judged(tmp_path)[0]
-    real = new_output("display_data", {MIME: make_record("toy.x", [1.0, 2.0], data="real").bundle()})
+    real = new_output("display_data", {MIME: [make_record("toy.x", [1.0, 2.0], data="real").bundle()]})
     assert "asked for were phantom data" in judged(tmp_path, real)[0]
     elsewhere = {"name": "net", "sha256": "ab", "folder": str(tmp_path)}
     assert "from another folder" in judged(tmp_path, RECORDED, new_output("display_data", {WEIGHTS_MIME: elsewhere}))[0]

@@ -245,7 +245,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch
         executed.append(job.name)
         notebook = nbformat.read(job.notebook, 4)
         record = make_record(f"toy.x{job.name[:2]}", [1.0, 2.0])
-        notebook.cells[-1].outputs = [new_output("display_data", {MIME: record.bundle()})]
+        notebook.cells[-1].outputs = [new_output("display_data", {MIME: [record.bundle()]})]
         nbformat.write(notebook, job.executed)  # a run that goes on reads it again
         digest = hashlib.sha256(Path(job.notebook).read_bytes()).hexdigest()
         return Outcome(job.name, 1.0, 1.0, [], digest, (record,))

@@ -159,11 +159,11 @@ def test_words_for_real_scans_and_longer_runs(tmp_path: Path) -> None:
     assert judge(claim, records(base + 1, base, data="real")).verdict == "reproduced"
     assert judge(claim, records(base - 1, base, data="real")).verdict == "not reproduced"
     table = judge(claim, records(base + 1, base, recorded=True))
-    assert table.verdict == "recorded" and "shown" in table.evidence
+    assert table.verdict == "recorded" and table.longer == "shown" and "shown" in table.evidence
     provenance = {"profile": "reproduce", "date": "2026-01-01"}
     longer = {"provenance": provenance, "claims": {"toy.claim": {"verdict": "not shown", "evidence": "d -1"}}}
     found = judge_or_recorded(claim, {}, [longer])
-    assert found == Verdict("recorded", "reproduce run of 2026-01-01: not shown; d -1")
+    assert found == Verdict("recorded", "reproduce run of 2026-01-01: not shown; d -1", (), "not shown")
     assert judge_or_recorded(claim, {}, []).verdict == "not run"
     ours = judge_or_recorded(claim, records(base + 1, base), [longer])
     assert ours.verdict == "shown"  # what this run measured goes before what another did

@@ -12,7 +12,7 @@ from cardiolearn.harness.notebooks import PARAMETERS, code_lines, core_path, tag
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-TAGS = {"parameters", "exercise", "solution", "check", "widget", "predict", "method"}
+TAGS = {"parameters", "exercise", "solution", "check", "widget", "predict", "method", "cover"}  # cover: see `shown`
 CELL_LINES, METHOD_LINES, NOTEBOOK_LINES = 15, 40, 300
 EXERCISES, WIDGETS = 3, 2  # at least, in all
 CORE_WORDS, CORE_FIGURES, CORE_WIDGETS, CORE_EXERCISES = 1600, 7, 2, 2  # at most, in the core path

@@ -40,7 +40,7 @@ def records_of(notebook: NotebookNode) -> tuple[Record, ...]:
         InputError: A malformed record, or a name recorded twice: there is one answer.
     """
     records: dict[str, Record] = {}
-    for bundle in _bundles(notebook, MIME):
+    for bundle in (bundle for of_a_cell in _bundles(notebook, MIME) for bundle in of_a_cell):
         record = from_bundle(bundle)
         if record.name in records:
             raise InputError(f"{record.name} is recorded twice")
@@ -48,7 +48,7 @@ def records_of(notebook: NotebookNode) -> tuple[Record, ...]:
     return tuple(records.values())
 
 
-def _bundles(notebook: NotebookNode, mime: str) -> list[dict[str, Any]]:
+def _bundles(notebook: NotebookNode, mime: str) -> list[Any]:
     return [output["data"][mime] for output in outputs(notebook) if mime in output.get("data", {})]
 
 

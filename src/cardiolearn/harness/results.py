@@ -89,7 +89,7 @@ def add_claims(
             "verdict": verdict.verdict,
             "evidence": verdict.evidence,
             "intervals": [asdict(interval) for interval in verdict.interval],
-        }
+        } | ({"longer": verdict.longer} if verdict.longer else {})
     return problems
 
 

@@ -44,11 +44,15 @@ class Interval:
 
 @dataclass(frozen=True)
 class Verdict:
-    r"""How a claim fared, the sentence that says why, and one interval per metric."""
+    r"""How a claim fared, the sentence that says why, and one interval per metric.
+
+    Of one that is *recorded*, `longer` is the verdict of the longer run.
+    """
 
     verdict: str
     evidence: str
     interval: tuple[Interval, ...] = ()
+    longer: str = ""
 
 
 def judge(claim: Claim, records: Mapping[str, Record]) -> Verdict:
@@ -75,7 +79,7 @@ def judge(claim: Claim, records: Mapping[str, Record]) -> Verdict:
     allowed = f"must be {claim.rule.allowed(unit_suffix(used[0].unit))}"
     evidence = "; ".join([*(interval.text for interval in intervals), short or allowed])
     if any(record.recorded for record in used):
-        return Verdict("recorded", f"in the longer run: {word}; {evidence}", intervals)
+        return Verdict("recorded", f"in the longer run: {word}; {evidence}", intervals, word)
     return Verdict(word, evidence, intervals)
 
 
@@ -143,21 +147,22 @@ def judge_or_recorded(claim: Claim, records: Mapping[str, Record], longer: Itera
         row = run.get("claims", {}).get(claim.id, {"verdict": "not run"})
         if row["verdict"] not in ("not run", "recorded"):
             stamp = f"{run['provenance'].get('profile')} run of {run['provenance'].get('date')}"
-            return Verdict("recorded", f"{stamp}: {row['verdict']}; {row['evidence']}")
+            intervals = tuple(Interval(**interval) for interval in row.get("intervals", ()))
+            return Verdict("recorded", f"{stamp}: {row['verdict']}; {row['evidence']}", intervals, row["verdict"])
     return Verdict("not run", f"needs {', '.join(claim.names)}")
 
 
 def claims_table(claims: Iterable[Claim], verdicts: Mapping[str, Mapping[str, str]]) -> str:
     r"""Markdown table of claims; `verdicts` as in a results file, `{id: {"verdict", "evidence"}}`."""
-    lines = ["| lecture says | paper | measured here | verdict |", "|---|---|---|---|"]
+    lines = ["| verdict | lecture says | measured here | paper |", "|---|---|---|---|"]
     for claim in claims:
         row = verdicts.get(claim.id, {"verdict": "not run", "evidence": ""})
         mark = MARKS.get(row["verdict"], "·")
         cells = (
-            f"{claim.statement} (slide: {claim.slide})",
-            claim.paper,
-            row["evidence"],
             f"{mark} **{row['verdict']}**",
+            f"{claim.statement}<br>*Slide: {claim.slide}*",
+            row["evidence"].replace("; ", "<br>"),
+            claim.paper,
         )
         lines.append("| " + " | ".join(cell.replace("|", "/").replace("\n", " ") for cell in cells) + " |")
     return "\n".join(lines) + "\n"

@@ -21,6 +21,7 @@ START_MIME = "application/vnd.cardiolearn.start+json"
 STAGE_MIME = "application/vnd.cardiolearn.stage+json"
 WEIGHTS_MIME = "application/vnd.cardiolearn.weights+json"
 CHECK_MIME = "application/vnd.cardiolearn.check+json"
+RECORDED_NOTE = "recorded (from a longer run, not computed here)"
 LEVEL = 0.95
 _NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 

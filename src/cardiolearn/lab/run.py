@@ -15,8 +15,9 @@ from cardiolearn.errors import InputError
 from cardiolearn.home import commit, real_patient_dir, results_dir, weights_dir
 from cardiolearn.imaging.files import write_atomically
 from cardiolearn.lab.claims import claims_of_lesson
+from cardiolearn.lab.folded import FoldedRecords
 from cardiolearn.lab.recorded import computed_table, recorded_table
-from cardiolearn.lab.records import MIME, WEIGHTS_MIME, Record, make_record, show
+from cardiolearn.lab.records import RECORDED_NOTE, WEIGHTS_MIME, Record, make_record, show
 from cardiolearn.lab.stages import stage
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Run:
     data: str = "phantom"
     records: dict[str, Record] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shown: FoldedRecords = field(default_factory=FoldedRecords, repr=False)
     started: bool = field(default=False, init=False)  # by `lab.start`; a copy with other parameters is not
 
     def studies(self, n: int, *, frames: int = 0, views: Sequence[str] = ("sa",), visit: int = 0) -> list[Study]:
@@ -167,7 +169,7 @@ class Run:
         data = "phantom" if recorded else self.data  # the kit's own recorded runs
         record = make_record(name, values, unit=unit, subjects=subjects, seeds=seeds, data=data, recorded=recorded)
         self.records[name] = record
-        show(record.text(), {MIME: record.bundle()})
+        self.shown.add(record)
 
     def record_table(
         self,
@@ -219,5 +221,5 @@ class Run:
             InputError: There is no such table.
         """
         file, table = recorded_table(name)
-        show(f"recorded (from a longer run, not computed here): {file}")
+        show(f"{RECORDED_NOTE}: {file}")
         return table

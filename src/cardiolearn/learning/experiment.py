@@ -92,7 +92,7 @@ def _all_run(
     path: Path, stage: Stage, wanted: Sequence[tuple[str, int]], settings: Mapping[str, Any], jobs: int
 ) -> pd.DataFrame | None:
     r"""The table with all stages in it, in the order in which they ended."""
-    from tqdm import tqdm
+    from cardiolearn.learning.progress import tqdm
 
     _check_settings(path, settings)
     table = _begun(path)

@@ -18,12 +18,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from cardiolearn.errors import Unfinished
 from cardiolearn.learning.averaging import measure_statistics
 from cardiolearn.learning.checkpoint import History, Keep, TrainingState
 from cardiolearn.learning.device import keep_freed_memory, place, trains_in_half
+from cardiolearn.learning.progress import tqdm
 from cardiolearn.learning.snapshots import STEPS
 
 Batches = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image, box_around
 from cardiolearn.imaging.intensity import unit_variance
 from cardiolearn.imaging.structures import RV_CAVITY
+from cardiolearn.learning.progress import tqdm
 from cardiolearn.measures.surfaces import Mesh
 from cardiolearn.methods.registration.bsplines import FreeForm
 from cardiolearn.methods.registration.ffd import register

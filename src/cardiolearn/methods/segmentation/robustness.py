@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.intensity import percentiles
 from cardiolearn.imaging.structures import VENTRICLES
 from cardiolearn.imaging.study import Study
+from cardiolearn.learning.progress import tqdm
 from cardiolearn.measures.agreement import compare
 from cardiolearn.measures.confidence import calibration, expected_dice
 from cardiolearn.measures.metrics import dice

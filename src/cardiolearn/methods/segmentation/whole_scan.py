@@ -106,7 +106,8 @@ def segment_all(
     Scans that a study lacks are passed over, and so are studies that have none of the view.
     """
     import pandas as pd
-    from tqdm import tqdm
+
+    from cardiolearn.learning.progress import tqdm
 
     found, seconds = {}, {}
     seen = [study for study in studies if any(study.has(view, phase) for phase in PHASES)]

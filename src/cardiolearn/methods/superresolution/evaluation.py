@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.intensity import SPAN, unit_variance
 from cardiolearn.imaging.structures import PHASES
 from cardiolearn.imaging.study import Study
+from cardiolearn.learning.progress import tqdm
 from cardiolearn.learning.training import TrainingPlan, train
 from cardiolearn.measures.metrics import psnr, ssim
 from cardiolearn.measures.tables import bias, indices

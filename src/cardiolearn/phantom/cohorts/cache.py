@@ -12,7 +12,6 @@ from typing import Any
 
 import platformdirs
 from torch import Tensor
-from tqdm import tqdm
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import read_tensors, write_tensors
@@ -20,6 +19,7 @@ from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.study import Study, open_study, write_study
 from cardiolearn.imaging.unfinished import sweep, try_to_write
 from cardiolearn.learning.device import in_processes
+from cardiolearn.learning.progress import tqdm
 
 CACHE_VARIABLE = "CARDIOLEARN_CACHE"
 _SAMPLERS = tuple(f"cardiolearn.phantom.cohorts.{name}" for name in ("rendering", "slice_maps", "studies", "volumes"))

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import named
@@ -22,6 +21,7 @@ from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.structures import PHASES, VIEWS
 from cardiolearn.imaging.study import Study, open_study
 from cardiolearn.learning.device import in_processes
+from cardiolearn.learning.progress import tqdm
 from cardiolearn.phantom.body.disease import Cohort
 from cardiolearn.phantom.body.scene import Scene
 from cardiolearn.phantom.body.subject import Subject, sample_cohort

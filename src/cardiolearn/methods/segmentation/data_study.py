@@ -33,7 +33,7 @@ from cardiolearn.phantom.cohorts.slice_maps import (
     SLICES_PER_SUBJECT,
     Sampler,
     SliceMaps,
-    _sample_block,
+    sample_block,
     sample_slice_maps,
     sample_slices,
 )
@@ -124,7 +124,7 @@ def some_slice_maps(first: int, n: int, folder: Path, seed: int, sample: Sampler
     starts = range(first - first % 25, first + n, 25)
     files = {
         folder / f"train-{seed}-{start:05d}-{start + 25:05d}.safetensors": partial(
-            _sample_block, range(start, start + 25), "train", seed, sample
+            sample_block, range(start, start + 25), "train", seed, sample
         )
         for start in starts
     }

@@ -138,7 +138,8 @@ def test_what_is_tested_is_what_the_file_will_hold(start: Any, tmp_path: Path, m
     monkeypatch.setattr("cardiolearn.lab.run.show", lambda text, bundle=None: said.append(bundle))
     same = shown.trained(loaded, "toy")
     picture = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(ready(picture), same(picture))
+    assert all(torch.equal(held, same.state_dict()[key]) for key, held in ready.state_dict().items())
+    assert torch.allclose(ready(picture), same(picture), rtol=1e-4)  # where memory lies may change a last digit
     assert torch.allclose(ready(picture), network(picture), atol=1e-3)
     origin = shipped_weights()["toy"]
     folder = str(tmp_path / "course" / "weights")

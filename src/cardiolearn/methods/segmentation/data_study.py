@@ -31,7 +31,7 @@ from cardiolearn.phantom.cohorts.slice_maps import (
     SLICES_PER_SUBJECT,
     Sampler,
     SliceMaps,
-    _sample_block,
+    sample_block,
     sample_slice_maps,
     sample_slices,
 )
@@ -125,7 +125,7 @@ def some_slice_maps(
     starts = range(first - first % block, first + n, block)
     files = {
         folder / f"train-{seed}-{start:05d}-{start + block:05d}.safetensors": partial(
-            _sample_block, range(start, start + block), "train", seed, sample
+            sample_block, range(start, start + block), "train", seed, sample
         )
         for start in starts
     }

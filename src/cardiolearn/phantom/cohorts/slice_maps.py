@@ -127,13 +127,14 @@ def sample_slice_maps(
     blocks = [range(i, min(i + 25, n_subjects)) for i in range(0, n_subjects, 25)]
     names = [f"{cohort}-{seed}-{b.start:05d}-{b.stop:05d}.safetensors" for b in blocks]
     files = {
-        folder / name: partial(_sample_block, block, cohort, seed, sample)
+        folder / name: partial(sample_block, block, cohort, seed, sample)
         for name, block in zip(names, blocks, strict=True)
     }
     parts = kept(files, jobs, "sampling hearts", "file")
     return SliceMaps(torch.cat([p["tissue"] for p in parts]), torch.cat([p["label"] for p in parts]))
 
 
-def _sample_block(indices: range, cohort: Cohort, seed: int, sample: Sampler) -> dict[str, torch.Tensor]:
+def sample_block(indices: range, cohort: Cohort, seed: int, sample: Sampler) -> dict[str, torch.Tensor]:
+    r"""What a file of `sample_slice_maps` holds: `tissue` and `label` of these subjects' slices, one after another."""
     maps = [sample(index, cohort, seed) for index in indices]
     return {"tissue": torch.cat([m.tissue for m in maps]), "label": torch.cat([m.label for m in maps])}

@@ -15,7 +15,7 @@ export CARDIOLEARN_SCANS ?= $(abspath $(SCANS))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab reproduce learner clean
+.PHONY: help course test browser lab reproduce learner clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -29,6 +29,9 @@ test: .venv/dev.stamp  ## lint, types, unit tests, notebooks
 	$(if $(NOTEBOOKS),$(BIN)/nbstripout --keep-id --verify $(NOTEBOOKS))
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+browser: .venv/dev.stamp  ## use every lesson, as a learner does, in a real browser (Chromium must be installed)
+	$(BIN)/python -m pytest tests/browser --every-lesson -rs
 
 lab: .venv/runtime.stamp  ## open the lessons, without solutions, in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/course/learner

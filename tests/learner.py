@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator
 
 WRONG, RIGHT = "✘", "✔"
+BLANK = 6000  # bytes of a PNG with nothing in it, and some more
 
 
 def work_through(page: LabPage, solved: NotebookNode) -> None:
@@ -156,15 +157,27 @@ def _move_slider(page: LabPage, handle: Locator, output: Locator) -> None:
 
 
 def _turn(page: LabPage, canvas: Locator, output: Locator) -> None:
+    r"""A volume is there without being touched, and another side of it is seen once it was turned."""
     canvas.scroll_into_view_if_needed()
-    page.page.wait_for_timeout(1000)  # until its meshes are loaded: the canvas does not say when
     box = canvas.bounding_box()
     assert box
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def look() -> bytes:
+        r"""The picture within the canvas: its border changes when it is clicked."""
+        inner = {"x": box["x"] + 8, "y": box["y"] + 8, "width": box["width"] - 16, "height": box["height"] - 16}
+        return page.page.screenshot(clip=inner)
 
     def drag() -> None:
-        page.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.page.mouse.move(*middle)
         page.page.mouse.down()
-        page.page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2, steps=4)
+        page.page.mouse.move(middle[0] - box["width"] / 4, middle[1], steps=4)
         page.page.mouse.up()
 
-    _changes(page, "a volume", canvas.screenshot, drag)
+    for _ in range(600):
+        if len(look()) > BLANK:
+            break
+        page.page.wait_for_timeout(100)
+    else:
+        raise AssertionError("nothing is seen of a volume")
+    _changes(page, "a volume", look, drag)

@@ -56,7 +56,7 @@ def bundle(figure: Figure) -> tuple[dict[str, str], dict[str, Any]] | None:
     r"""A figure as a notebook's output: PNG, and in HTML with its alternative text; `None` where nothing is drawn."""
     from IPython.core.pylabtools import print_figure
 
-    png = print_figure(figure, pil_kwargs={"compress_level": 1})
+    png = print_figure(figure)
     if png is None:  # nothing was drawn
         return None
     alt, data = alt_of(figure), base64.b64encode(png).decode()

@@ -1,0 +1,79 @@
+r"""Restored slices as pictures: one cut along the heart, zoomed on it, the same for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from cardiolearn.errors import InputError
+from cardiolearn.imaging.intensity import SPAN, unit_variance
+from cardiolearn.imaging.structures import LV_CAVITY
+from cardiolearn.methods.superresolution.whole_scan import Method, thin
+from cardiolearn.phantom.cohorts.stacks import TestStack
+from cardiolearn.phantom.scanners.thin_slices import SPACING
+
+ROOM = 12.0  # mm around the heart that a zoomed picture shows
+
+
+@dataclass(frozen=True)
+class HeartCut:
+    r"""A cut along the heart through the middle of its left ventricle: one `row` of every slice, zoomed on the heart.
+
+    Args:
+        slices: of the thin ones that are shown.
+        columns: the pixels of the row that are shown.
+    """
+
+    row: int
+    slices: slice
+    columns: slice
+
+    @classmethod
+    def through(cls, labels: Tensor) -> Self:
+        r"""The cut for a heart with these labels `(Z, Y, X)` on thin slices.
+
+        Raises:
+            InputError: there is no left ventricle in them.
+        """
+        cavity = torch.nonzero(labels == LV_CAVITY)
+        if len(cavity) == 0:
+            raise InputError("heart cut: expected labels with a left ventricle, found none")
+        row = int(cavity[:, 1].float().mean())
+        bounds = []
+        for where, step in ((labels.flatten(1) > 0, SPACING[2]), (labels[:, row].T > 0, SPACING[0])):
+            there, room = torch.nonzero(where.any(1)).flatten(), round(ROOM / step)
+            bounds.append(slice(max(int(there[0]) - room, 0), int(there[-1]) + room + 1))
+        return cls(row, *bounds)
+
+    def __call__(self, slices: Tensor, count: int) -> Tensor:
+        r"""The cut `(Z', X')` through slices `(Z, Y, X)`, thick or thin; thick ones as thick as they are.
+
+        `count` is the number of thin slices that the scan has.
+        """
+        return slices.repeat_interleave(count // len(slices), 0)[self.slices, self.row, self.columns]
+
+
+def restored(scan: TestStack, methods: Mapping[str, Method], phase: int = 0) -> dict[str, Tensor]:
+    r"""Slices `(Z, Y, X)` of a test stack by title: the stack as it is, what each of `methods` makes of it, the truth."""
+    stack, views = scan.stack[phase], scan.views[phase]
+    found = {name: thin(stack, method, views) for name, method in methods.items()}
+    return {"thick slices": stack, **found, "thin slices": scan.volume[phase]}
+
+
+def cuts(scan: TestStack, slices: Mapping[str, Tensor], phase: int = 0) -> dict[str, Tensor]:
+    r"""The same `HeartCut` through each of several volumes of a test stack, by title."""
+    cut, count = HeartCut.through(scan.labels[phase]), scan.volume.shape[1]
+    return {title: cut(volume, count) for title, volume in slices.items()}
+
+
+def nearer(one: Tensor, other: Tensor, truth: Tensor) -> Tensor:
+    r"""By how much less the absolute error of `one` is than that of `other`, in percent of the truth's data range.
+
+    Above 0 `one` is nearer to the truth, below 0 `other`. All are of one shape; the range is that of `evaluation`.
+    """
+    span = SPAN * unit_variance(truth)[1]
+    return 100.0 * ((other - truth).abs() - (one - truth).abs()) / span

@@ -35,7 +35,9 @@ def test_all_planes_show_the_same_place() -> None:
     assert {tuple(plane.shape) for plane in planes.values()} == {(16, 25)}
     assert torch.equal(planes["thick slices"], planes["nearest"])  # repeated: as thick as they are
     torch.testing.assert_close(planes["thin slices"], test.volume[0, 2:18, 12, 10:35])
-    torch.testing.assert_close(planes["linear"], planes["thin slices"])  # grey rises evenly, and so does a straight line
+    torch.testing.assert_close(
+        planes["linear"], planes["thin slices"]
+    )  # grey rises evenly, and so does a straight line
 
 
 def test_nearer_is_positive_where_the_first_is_and_in_percent_of_the_range() -> None:

@@ -58,7 +58,7 @@ class HeartCut:
 
 
 def restored(scan: TestStack, methods: Mapping[str, Method], phase: int = 0) -> dict[str, Tensor]:
-    r"""Slices `(Z, Y, X)` of a test stack by title: the stack as it is, what each of `methods` makes of it, the truth."""
+    r"""Slices `(Z, Y, X)` of a test stack by title: the stack itself, what each of `methods` makes of it, the truth."""
     stack, views = scan.stack[phase], scan.views[phase]
     found = {name: thin(stack, method, views) for name, method in methods.items()}
     return {"thick slices": stack, **found, "thin slices": scan.volume[phase]}

@@ -5,7 +5,11 @@ A new exercise is one `Exercise(...)` in a module of this folder and one name he
 
 from __future__ import annotations
 
+from cardiolearn.checks.fully_convolutional import skip_join, training_step, weighted_loss
 from cardiolearn.checks.segmentation import contour_distance, dice, ejection_fraction, volume
 from cardiolearn.checks.superresolution import psnr, smooth_l1, thick_slice
 
-__all__ = ["contour_distance", "dice", "ejection_fraction", "psnr", "smooth_l1", "thick_slice", "volume"]
+__all__ = [
+    "contour_distance", "dice", "ejection_fraction", "psnr", "skip_join", "smooth_l1", "thick_slice", "training_step",
+    "volume", "weighted_loss",
+]  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cardiolearn.lab.records import CHECK_MIME, show
 
@@ -18,13 +19,13 @@ ATTEMPTS = 20
 class Exercise:
     r"""One exercise as data.
 
-    `inputs(generator)` draws random arguments; `reference(*arguments)` is the right answer, a number; `describe` says
-    the arguments in words; `steps` are the hints, one at a time; `answer` is a solution to show.
+    `inputs(generator)` draws random arguments; `reference(*arguments)` is the right answer, a number or a tensor;
+    `describe` says the arguments in words; `steps` are the hints, one at a time; `answer` is a solution to show.
     """
 
     name: str
     inputs: Callable[[torch.Generator], tuple[Any, ...]]
-    reference: Callable[..., float]
+    reference: Callable[..., float | Tensor]
     describe: Callable[..., str]
     steps: tuple[str, ...]
     answer: str
@@ -43,20 +44,45 @@ class Exercise:
         generator = torch.Generator().manual_seed(0)
         for _ in range(ATTEMPTS):
             arguments = self.inputs(generator)
-            expected, what = self.reference(*arguments), self.describe(*arguments)
+            what = self.describe(*arguments)
             try:
-                came = attempt(*(a.clone() if isinstance(a, torch.Tensor) else a for a in arguments))
+                wrong = self.tried(attempt, *arguments)
             except Exception as error:  # any error is the learner's, and part of the answer
-                return f"For {what} it raised {type(error).__name__}: {error}. Expected {expected:.4f}."
-            if came is None or came is ...:
-                return f"For {what} expected {expected:.4f}, but it returned nothing. Is there a return?"
-            try:
-                value = float(came)
-            except (TypeError, ValueError, RuntimeError):
-                return f"For {what} expected one number, {expected:.4f}, but it returned a {type(came).__name__}."
-            if not math.isclose(value, expected, rel_tol=self.tolerance, abs_tol=self.tolerance):
-                return f"For {what} expected {expected:.4f}, but it returned {value:.4f}."
+                wrong = f"it raised {type(error).__name__}: {error}. Expected {_words(self.reference(*arguments))}."
+            if wrong is not None:
+                return f"For {what} {wrong}"
         return None
+
+    def tried(self, attempt: Callable[..., Any], *arguments: Any) -> str | None:
+        r"""What is wrong with the learner's answer to these arguments, which it may change; None where nothing is."""
+        expected = self.reference(*arguments)
+        came = attempt(*(a.clone() if isinstance(a, Tensor) else a for a in arguments))
+        if came is None or came is ...:
+            return f"expected {_words(expected)}, but it returned nothing. Is there a return?"
+        return self.differs(came, expected)
+
+    def differs(self, came: Any, expected: float | Tensor) -> str | None:
+        r"""How an answer differs from the expected one, in words."""
+        if isinstance(expected, Tensor):
+            return self._differs_as_tensor(came, expected)
+        try:
+            value = float(came.detach() if isinstance(came, Tensor) else came)
+        except (TypeError, ValueError, RuntimeError):
+            return f"expected one number, {expected:.4f}, but it returned a {type(came).__name__}."
+        if math.isclose(value, expected, rel_tol=self.tolerance, abs_tol=self.tolerance):
+            return None
+        return f"expected {expected:.4f}, but it returned {value:.4f}."
+
+    def _differs_as_tensor(self, came: Any, expected: Tensor) -> str | None:
+        if not isinstance(came, Tensor):
+            return f"expected {_words(expected)}, but it returned a {type(came).__name__}."
+        if came.shape != expected.shape:
+            return f"expected {_words(expected)}, but it returned {_words(came)}."
+        right = torch.isclose(came.to(expected), expected, rtol=self.tolerance, atol=self.tolerance)
+        if right.all():
+            return None
+        place = tuple((~right).nonzero()[0].tolist())
+        return f"expected {expected[place]:.4f} at {list(place)}, but it returned {came[place]:.4f} there."
 
     def hint(self, step: int = 1) -> None:
         r"""Show one step of the way, from 1."""
@@ -67,3 +93,8 @@ class Exercise:
     def solution(self) -> None:
         r"""Show a solution."""
         show(self.answer)
+
+
+def _words(answer: float | Tensor) -> str:
+    r"""A number, or the shape of a tensor."""
+    return f"a tensor of shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"{answer:.4f}"

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cardiolearn.figures.style import BLUE
+from cardiolearn.errors import InputError
+from cardiolearn.figures.style import BLUE, GUESS
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from cardiolearn.figures.predict import Guess
 
 
 _MASSES = {"mass": "mass", "mass_es": "mass at ES"}
@@ -139,3 +142,28 @@ def learning_curve(ax: Axes, curves: Mapping[str, Mapping[int, ArrayLike]], *, q
     ax.xaxis.set_major_formatter("{x:.0f}")
     ax.xaxis.set_minor_locator(NullLocator())
     ax.legend()
+
+
+def show_guess(ax: Axes, guess: Guess, *, axis: str = "y") -> None:
+    r"""Draw the number that the learner guessed as a dashed line across a chart, with its label; without one, nothing.
+
+    Args:
+        axis: the one the number is read from, `"x"` or `"y"`.
+
+    Raises:
+        InputError: another axis.
+    """
+    if axis not in ("x", "y"):
+        raise InputError(f"show_guess: expected axis 'x' or 'y', got {axis!r}")
+    if not isinstance(guess.value, float):
+        return
+    if axis == "y":
+        ax.axhline(guess.value, color=GUESS, linestyle="--")
+        place, across = (0.01, guess.value), ("axes fraction", "data")
+    else:
+        ax.axvline(guess.value, color=GUESS, linestyle="--")
+        place, across = (guess.value, 0.99), ("data", "axes fraction")
+    ax.annotate(
+        f"your guess: {guess}", place, (4, 3 if axis == "y" else -3), xycoords=across, textcoords="offset points",
+        va="bottom" if axis == "y" else "top", color=GUESS, weight="bold", annotation_clip=False,
+    )  # fmt: skip

@@ -11,6 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cardiolearn.errors import InputError
+from cardiolearn.figures.heart_view import heart_3d
+from cardiolearn.figures.player import film, swipe
+from cardiolearn.figures.predict import predict
+from cardiolearn.figures.quiz import quiz
 from cardiolearn.imaging.reading import nifti_bytes
 from cardiolearn.imaging.structures import LABELS, NAMES
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     import ipywidgets
 
     from cardiolearn.imaging.image import Image
+
+__all__ = ["explorer", "film", "heart_3d", "predict", "quiz", "swipe", "volume_viewer"]
 
 
 def cine_scrubber(

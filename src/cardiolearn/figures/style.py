@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: from them for every kind of eye.
 PALETTE = {"lv": "#D55E00", "myocardium": "#F0E442", "rv": "#56B4E9", "la": "#7A4DFF", "ra": "#B0705A"}
 BLUE = "#0072B2"  # of what is no structure: a network's numbers
+GREEN = "#009E73"  # of a second kind of what is no structure
 GUESS = "#CC79A7"  # of what the learner guessed
 STYLE: dict[str, Any] = {
     "figure.constrained_layout.use": True,

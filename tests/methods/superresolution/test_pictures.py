@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cardiolearn.errors import InputError
-from cardiolearn.methods.superresolution.pictures import HeartCut, cuts, nearer, restored
+from cardiolearn.methods.superresolution.pictures import HeartCut, cuts, ideal, nearer, restored
 from cardiolearn.phantom.cohorts.stacks import TestStack, around
 
 
@@ -45,3 +45,15 @@ def test_nearer_is_positive_where_the_first_is_and_in_percent_of_the_range() -> 
     gain = nearer(truth + 0.01, truth - 0.05, truth)
     torch.testing.assert_close(gain, torch.full_like(gain, 4.0 / 0.98), rtol=1e-3, atol=0)  # the 1st to 99th percentile
     torch.testing.assert_close(nearer(truth - 0.05, truth + 0.01, truth), -gain)
+
+
+def test_what_a_network_should_add_is_what_interpolation_lacks() -> None:
+    test = scan()
+    test.volume[:, 7:13] += 50.0
+    test.views[0, 0, :, 12] = 1.0  # the two-chamber plane runs along x
+    test.views[0, 2, :, :, 20] = 2.0  # the four-chamber plane along y
+    ends = ideal(test)
+    torch.testing.assert_close(ends["linear"] + ends["residual"], ends["output"])
+    assert ends["output"].shape == ends["stack"].shape == (16, 25)
+    assert ends["2-chamber"].shape == (20, 40) and (ends["2-chamber"] == 1.0).all()
+    assert ends["4-chamber"].shape == (20, 30) and (ends["4-chamber"] == 2.0).all()

@@ -70,6 +70,21 @@ def cuts(scan: TestStack, slices: Mapping[str, Tensor], phase: int = 0) -> dict[
     return {title: cut(volume, count) for title, volume in slices.items()}
 
 
+def ideal(scan: TestStack, phase: int = 0) -> dict[str, Tensor]:
+    r"""The pictures `(Z, X)` at the ends of `drawing`: what goes into a network, and what it should make of it.
+
+    `"stack"`, `"linear"` interpolation, `"residual"` (what that lacks), `"output"` (the thin slices) are one
+    `HeartCut`; the `"4-chamber"` and `"2-chamber"` pictures are seen from the side on which they are wider.
+    """
+    planes = cuts(scan, restored(scan, {"linear": "linear"}, phase), phase)
+    found = {"stack": planes["thick slices"], "linear": planes["linear"], "output": planes["thin slices"]}
+    found["residual"] = found["output"] - found["linear"]
+    for name, signal in (("2-chamber", scan.views[phase, 0]), ("4-chamber", scan.views[phase, 2])):
+        sides = [signal.amax(axis) for axis in (1, 2)]
+        found[name] = max(sides, key=lambda side: int((side > 0).sum()))
+    return found
+
+
 def nearer(one: Tensor, other: Tensor, truth: Tensor) -> Tensor:
     r"""By how much less the absolute error of `one` is than that of `other`, in percent of the truth's data range.
 

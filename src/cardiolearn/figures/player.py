@@ -11,15 +11,18 @@ import base64
 import io
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from cardiolearn.errors import InputError
 from cardiolearn.figures.player_page import FILM, SWIPE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image
 
 DPI = 100
 QUALITY = 88  # of lossy WebP: grey levels move by one or two of 255, a film shrinks to a fifth
@@ -40,12 +43,13 @@ class Player:
 
 
 def film(
-    pictures: Sequence[Figure | bytes], labels: Sequence[str], milliseconds: int | None = None, *, alt: str
+    pictures: Iterable[Figure | bytes], labels: Sequence[str], milliseconds: int | None = None, *, alt: str
 ) -> Player:
     r"""Pictures behind a slider, to be looked at in any order; with `milliseconds` a picture also played.
 
     Args:
-        pictures: matplotlib figures, which are closed, or PNG files; all of one size in pixels.
+        pictures: matplotlib figures, which are closed, or PNG files; all of one size in pixels. `(draw(t) for t in
+            range(25))` draws one after the other, where a list has 25 figures open.
         labels: what is said of each beside the slider, such as "frame 3" or "step 200".
         alt: what the pictures show, for those who cannot see them.
 
@@ -53,9 +57,9 @@ def film(
         InputError: No pictures, not one label for each, pictures of several sizes, no alt text.
     """
     _say_something("film", alt)
-    if not pictures or len(labels) != len(pictures):
-        raise InputError(f"film: expected one label for each picture, got {len(labels)} for {len(pictures)}")
     sources, _ = _sources("film", pictures)
+    if not sources or len(labels) != len(sources):
+        raise InputError(f"film: expected one label for each picture, got {len(labels)} for {len(sources)}")
     page = FILM.format(
         id=f"film-{uuid.uuid4().hex[:10]}",
         alt=escape(alt, quote=True),
@@ -103,26 +107,34 @@ def _script_text(labels: Sequence[str]) -> str:
     return json.dumps(list(labels)).replace("<", "\\u003c")
 
 
-def _sources(what: str, pictures: Sequence[Figure | bytes]) -> tuple[list[str], tuple[int, int]]:
-    r"""Each picture as a `data:` address of a small WebP file, and their size (width, height) in pixels."""
-    from PIL import Image
+def _sources(what: str, pictures: Iterable[Figure | bytes]) -> tuple[list[str], tuple[int, int]]:
+    r"""Each picture as a `data:` address of a small WebP file, and their size (width, height) in pixels.
 
+    One after the other: of pictures that are drawn when they are asked for, one is open at a time.
+    """
     sources, sizes = [], set()
     for picture in pictures:
-        with Image.open(io.BytesIO(picture if isinstance(picture, bytes) else _png(picture))) as opened:
-            sizes.add(opened.size)
-            small = io.BytesIO()
-            opened.convert("RGB").save(small, "WEBP", quality=QUALITY)
+        pixels = _pixels(picture)
+        sizes.add(pixels.size)
+        small = io.BytesIO()
+        pixels.save(small, "WEBP", quality=QUALITY, method=2)
         sources.append(f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()}")
     if len(sizes) > 1:
         raise InputError(f"{what}: expected pictures of one size, found {sorted(sizes)} pixels")
-    return sources, sizes.pop()
+    return sources, sizes.pop() if sizes else (0, 0)
 
 
-def _png(figure: Figure) -> bytes:
+def _pixels(picture: Figure | bytes) -> Image.Image:
+    r"""A PNG read, or a figure drawn once (`savefig` draws twice where the layout is constrained) and closed."""
     import matplotlib.pyplot as plt
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
 
-    written = io.BytesIO()
-    figure.savefig(written, format="png", dpi=DPI)
-    plt.close(figure)
-    return written.getvalue()
+    if isinstance(picture, bytes):
+        return Image.open(io.BytesIO(picture)).convert("RGB")
+    picture.set_dpi(DPI)
+    canvas = FigureCanvasAgg(picture)
+    canvas.draw()
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    plt.close(picture)
+    return pixels

@@ -19,6 +19,10 @@ from cardiolearn.errors import InputError
 _COLOURS = {
     "--jq-multiple-choice-bg": "#1f3b57",
     "--jq-many-choice-bg": "#1f3b57",
+    "--jq-text-color": "#ffffff",
+    "--jq-mc-button-bg": "#ffffff",
+    "--jq-mc-button-border": "#8a949e",
+    "--jq-mc-button-inset-shadow": "#555555",
     "--jq-correct-color": "#00663d",
     "--jq-incorrect-color": "#9c2b00",
 }
@@ -128,6 +132,9 @@ def _page(questions: Sequence[dict[str, Any]]) -> str:
 
 _LOOK = """<style>
 .cardiolearn-quiz .paper { display: none; }
-.cardiolearn-quiz .Quiz { margin-bottom: 1em; }
+.cardiolearn-quiz .Quiz { margin: 0 0 1.2em; font: 16px/1.4 system-ui, sans-serif; }
+.cardiolearn-quiz .Feedback { font-size: 16px; text-align: left; min-height: 1.4em; }
+.cardiolearn-quiz .Feedback.correct, .cardiolearn-quiz .Feedback.incorrect { background: #fff; padding: .2em .5em; }
+.cardiolearn-quiz .MCButton { gap: .5em; justify-content: left; text-align: left; }
 @media print { .cardiolearn-quiz .paper { display: block; } .cardiolearn-quiz .Quiz { display: none; } }
 </style>"""

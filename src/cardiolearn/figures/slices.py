@@ -72,6 +72,14 @@ def _tint(
             ax.contour(columns, rows, mask, levels=[0.5], colors=[PALETTE[key]], linewidths=1.4)
 
 
+def in_colours(labels: ArrayLike) -> NDArray[np.float64]:
+    r"""Labels (Y, X) as a picture (Y, X, 3) in the colours of the structures, on black."""
+    from matplotlib.colors import to_rgb
+
+    colours = np.array([(0.0, 0.0, 0.0), *(to_rgb(PALETTE[key]) for key in LABELS)])
+    return colours[_plane(labels, "labels").astype(int)]
+
+
 def outline(ax: Axes, labels: ArrayLike, colour: str, *, spacing: tuple[float, float], name: str) -> None:
     r"""Draw the borders of labels (Y, X) in one colour over an `overlay` in mm: one person's among others."""
     outlined = _plane(labels, "labels")

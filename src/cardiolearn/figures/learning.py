@@ -59,6 +59,9 @@ class LearningFilm:
         steps: of the training.
     """
 
+    loss_name = "cross-entropy"
+    truth_title = "true outline"
+
     def __init__(
         self, picture: ArrayLike, truth: ArrayLike,
         find: Callable[[], ArrayLike], score: Callable[[], Mapping[str, float]], steps: int,
@@ -72,7 +75,7 @@ class LearningFilm:
         self._picture, self._find, self._score = picture, find, score
         self._steps, self._looks = steps, set(looks(steps))
         self.figure, (self._found, known, self._loss, self._dice) = plt.subplots(1, 4, figsize=(15, 4))
-        _plain(known, picture, truth, "true outline")
+        self._show(known, truth, self.truth_title)
 
     def __enter__(self) -> LearningFilm:
         from IPython.display import display
@@ -96,13 +99,19 @@ class LearningFilm:
 
     def _renew(self, step: int) -> None:
         self._found.clear()
-        _plain(self._found, self._picture, self._find(), f"after {step} steps")
+        self._show(self._found, self._find(), f"after {step} steps")
         self._loss.clear()
-        draw_loss(self._loss, range(1, len(self.losses) + 1), self.losses)
+        draw_loss(self._loss, range(1, len(self.losses) + 1), self.losses, name=self.loss_name)
         self._loss.set(xlim=(0, self._steps), title="loss")
         self._dice.clear()
-        draw_scores(self._dice, self.scores)
+        self._draw_scores(self._dice)
         self._dice.set(xlim=(0, self._steps), title="score on held-out hearts")
+
+    def _show(self, ax: Axes, found: ArrayLike, title: str) -> None:
+        _plain(ax, self._picture, found, title)
+
+    def _draw_scores(self, ax: Axes) -> None:
+        draw_scores(ax, self.scores)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -118,11 +127,11 @@ def _plain(ax: Axes, picture: ArrayLike, labels: ArrayLike, title: str) -> None:
     ax.set_axis_off()
 
 
-def draw_loss(ax: Axes, steps: ArrayLike, losses: ArrayLike) -> None:
+def draw_loss(ax: Axes, steps: ArrayLike, losses: ArrayLike, *, name: str = "cross-entropy") -> None:
     r"""The loss of each step in grey, and its running mean."""
     ax.plot(np.asarray(steps), np.asarray(losses), color="0.8", linewidth=1.0, label="one step")
     ax.plot(np.asarray(steps), running_mean(losses), color=BLUE, label=f"mean of {WINDOW} steps")
-    ax.set(xlabel="training step", ylabel="cross-entropy", ylim=(0, None))
+    ax.set(xlabel="training step", ylabel=name, ylim=(0, None))
     if np.size(losses):
         ax.legend(fontsize=11)
 

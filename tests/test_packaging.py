@@ -119,6 +119,7 @@ def test_what_the_library_imports_is_declared() -> None:
         "nbconvert",
         "jupyter-client",
         "jupyter-core",
+        "matplotlib-inline",
         "traitlets",
         "psutil",
         "jinja2",

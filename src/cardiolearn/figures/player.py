@@ -10,19 +10,17 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
 import uuid
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from cardiolearn.errors import InputError
 from cardiolearn.figures.player_page import FILM, SWIPE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL import Image
 
 DPI = 100
 QUALITY = 88  # of lossy WebP: grey levels move by one or two of 255, a film shrinks to a fifth
@@ -108,33 +106,32 @@ def _script_text(labels: Sequence[str]) -> str:
 
 
 def _sources(what: str, pictures: Iterable[Figure | bytes]) -> tuple[list[str], tuple[int, int]]:
-    r"""Each picture as a `data:` address of a small WebP file, and their size (width, height) in pixels.
+    r"""Each picture as a `data:` address, and their size (width, height) in pixels.
 
     One after the other: of pictures that are drawn when they are asked for, one is open at a time.
     """
     sources, sizes = [], set()
     for picture in pictures:
-        pixels = _pixels(picture)
-        sizes.add(pixels.size)
-        small = io.BytesIO()
-        pixels.save(small, "WEBP", quality=QUALITY, method=2)
-        sources.append(f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()}")
+        kind, content, size = _png(picture) if isinstance(picture, bytes) else _drawn(picture)
+        sizes.add(size)
+        sources.append(f"data:image/{kind};base64,{base64.b64encode(content).decode()}")
     if len(sizes) > 1:
         raise InputError(f"{what}: expected pictures of one size, found {sorted(sizes)} pixels")
     return sources, sizes.pop() if sizes else (0, 0)
 
 
-def _pixels(picture: Figure | bytes) -> Image.Image:
-    r"""A PNG read, or a figure drawn once (`savefig` draws twice where the layout is constrained) and closed."""
+def _png(picture: bytes) -> tuple[str, bytes, tuple[int, int]]:
+    width, height = struct.unpack(">II", picture[16:24])
+    return "png", picture, (width, height)
+
+
+def _drawn(figure: Figure) -> tuple[str, bytes, tuple[int, int]]:
+    r"""A figure as WebP, closed; drawn once, where `savefig` draws twice if its layout is constrained."""
     import matplotlib.pyplot as plt
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
 
-    if isinstance(picture, bytes):
-        return Image.open(io.BytesIO(picture)).convert("RGB")
-    picture.set_dpi(DPI)
-    canvas = FigureCanvasAgg(picture)
-    canvas.draw()
-    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    plt.close(picture)
-    return pixels
+    figure.set_dpi(DPI)
+    canvas, written = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.print_webp(written, pil_kwargs={"quality": QUALITY, "method": 2})
+    plt.close(figure)
+    return "webp", written.getvalue(), canvas.get_width_height()

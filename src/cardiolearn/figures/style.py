@@ -21,7 +21,7 @@ GREEN = "#009E73"  # of a second kind of what is no structure
 GUESS = "#CC79A7"  # of what the learner guessed
 STYLE: dict[str, Any] = {
     "figure.constrained_layout.use": True,
-    "figure.dpi": 110,
+    "figure.dpi": 150,
     "figure.facecolor": "white",
     "font.size": 13,
     "axes.titlesize": 14,
@@ -34,9 +34,12 @@ STYLE: dict[str, Any] = {
 
 
 def use_style() -> None:
-    r"""Set the kit's style for all figures of this kernel."""
+    r"""Set the kit's style for all figures of this kernel, and show each with its alternative text."""
     import matplotlib as mpl
 
+    from cardiolearn.figures.alt_text import use_alt_text
+
+    use_alt_text()  # first: matplotlib's inline backend sets a style of its own when it is loaded
     parameters: Any = mpl.rcParams
     parameters.update(STYLE)
 

@@ -166,14 +166,14 @@ def _say(message: Warning | str, category: type[Warning], *where: Any, **_: Any)
     print(f"cardiolearn: warning: {' '.join(text.split())}", file=sys.stderr)
 
 
-def main() -> None:
-    r"""Entry point: an input the user can correct is one line on stderr and exit code 2."""
+def main(commands: typer.Typer = app) -> None:
+    r"""Entry point, of `data_scripts/` too: an input the user can correct is one line on stderr and exit code 2."""
     warnings.showwarning = _say
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # letters that the terminal lacks are written as codes
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        commands()
     except InputError as error:
         print(f"cardiolearn: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -1,4 +1,4 @@
-r"""Where the kit's own files are: `notebooks/`, `course/weights/`, `course/results/`, `course/claims.toml`.
+r"""Where the kit's own files are: `notebooks/`, `course/weights/`, `course/results/`, `course/real_patient/`, ...
 
 A notebook may run in its own folder, in a learner's copy, or under papermill from anywhere; the library may be
 installed in place or copied. So the folder is looked up once, the same way for everybody.
@@ -54,6 +54,11 @@ def weights_dir() -> Path:
 def results_dir() -> Path:
     r"""Folder of the recorded runs and their tables, `course/results`."""
     return find_home() / "course" / "results"
+
+
+def real_patient_dir() -> Path:
+    r"""Folder of the one real patient that comes with the kit, `course/real_patient`: a folder of studies."""
+    return find_home() / "course" / "real_patient"
 
 
 @lru_cache(maxsize=1)

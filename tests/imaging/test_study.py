@@ -167,14 +167,33 @@ def test_the_numbering_is_judged_within_slices_however_they_are_stored() -> None
 
 def test_only_what_a_study_declares_may_be_outlined(tmp_path: Path) -> None:
     study = write_study(tmp_path / "s", {"sa_ED": image()}, {"sa_ED": heart(rv=3)}, {"outlined": ["lv", "myocardium"]})
-    assert study.outlined == ("lv", "myocardium")
+    assert study.outlined() == ("lv", "myocardium")
     with pytest.raises(InputError, match=r"ED\.nii\.gz: expected lv, myocardium as info\.toml declares, got also rv"):
         study.labels()
     (tmp_path / "s" / "info.toml").write_text('outlined = "lv"')
     with pytest.raises(InputError, match=r"info\.toml: expected outlined to list some of lv, .*, got lv"):
         open_study(tmp_path / "s").labels()
     (tmp_path / "s" / "info.toml").unlink()
-    assert open_study(tmp_path / "s").outlined is None
+    assert open_study(tmp_path / "s").outlined() is None
+
+
+def test_what_was_outlined_may_differ_between_the_phases(tmp_path: Path) -> None:
+    scans, walls = {"sa_ED": image(), "sa_ES": image()}, {"sa_ED": heart(), "sa_ES": heart()}
+    walls["sa_ES"].data[walls["sa_ES"].data == 2] = 0
+    declared = {"outlined": {"ED": ["myocardium", "lv"], "ES": ["lv"]}}
+    study = write_study(tmp_path / "s", scans, walls, declared)
+    assert (study.outlined("ED"), study.outlined("ES")) == (("lv", "myocardium"), ("lv",))
+    assert study.outlined(None) == ("lv", "myocardium")
+    assert torch.equal(study.labels("sa", "ES").data, walls["sa_ES"].data)
+    study = write_study(tmp_path / "t", scans, {"sa_ED": heart(), "sa_ES": heart()}, declared)
+    study.labels("sa", "ED")
+    with pytest.raises(InputError, match=r"ES\.nii\.gz: expected lv as info\.toml declares, got also myocardium"):
+        study.labels("sa", "ES")
+    with pytest.raises(InputError, match=r"ES\.nii\.gz: expected nothing as info\.toml declares, got also lv, myo"):
+        write_study(tmp_path / "u", scans, walls | {"sa_ES": heart()}, {"outlined": {"ED": ["lv"]}}).labels("sa", "ES")
+    for wrong in ({"diastole": ["lv"]}, {"ED": "lv"}, {"ES": ["aorta"]}):
+        with pytest.raises(InputError, match=r"expected outlined to list some of lv, .* or such lists by ED and ES"):
+            write_study(tmp_path / str(wrong)[2:8], scans, walls, {"outlined": wrong}).labels()
 
 
 def test_two_folders_of_one_subject_are_refused(tmp_path: Path) -> None:

@@ -180,3 +180,17 @@ def test_a_copy_of_the_run_records_nothing(start: Any) -> None:
     with pytest.raises(InputError, match=r"record toy\.x: expected the run that lab\.start gave, got a copy of it"):
         replace(run, seed=5).record("toy.x", 1.0)
     assert run.records == {}
+
+
+def test_the_real_patient_is_the_kits_own_or_the_first_of_real_scans(start: Any, tmp_path: Path) -> None:
+    image, labels = ringed_heart()
+    for folder, facts in (("course/real_patient", {}), ("own", {}), ("made", {"phantom": True})):
+        (tmp_path / folder).mkdir()
+        write_study(tmp_path / folder / "one", {"sa_ED": image}, {"sa_ED": labels}, facts)
+
+    def found(**parameters: Any) -> Path:
+        return start("classroom", **parameters).real_patient().folder
+
+    assert found() == tmp_path / "course" / "real_patient" / "one"
+    assert found(data_dir=tmp_path / "own") == tmp_path / "own" / "one"
+    assert found(data_dir=tmp_path / "made") == tmp_path / "course" / "real_patient" / "one"

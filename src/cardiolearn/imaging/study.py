@@ -58,31 +58,40 @@ class Study:
         path = self._existing(view, phase, label=True)
         with named(path):
             labels = read_labels(path)
-            self._check_outlined(labels)
+            self._check_outlined(labels, phase)
             if view == "sa" and (labels.data == LEFT_ATRIUM).any() and not (labels.data == RV_CAVITY).any():
                 raise InputError("expected the right ventricle as label 3, got label 4 (left atrium) and no 3")
             check_numbering(labels)
             return match_labels(labels, self.image(view, phase))
 
-    @property
-    def outlined(self) -> tuple[str, ...] | None:
-        r"""Keys of the structures that were outlined, as `outlined` in `info.toml` declares; None where it does not.
+    def outlined(self, phase: str | None = "ED") -> tuple[str, ...] | None:
+        r"""Keys of the structures that were outlined at a phase (`None`: at any), as `info.toml` declares, else None.
+
+        `outlined` there is a list, or a table of lists where phases differ: `{ED = ["lv", "myocardium"], ES = ["lv"]}`.
 
         Raises:
-            InputError: it is no list of such keys.
+            InputError: it is no list of such keys, or a table of other phases.
         """
         declared = self.info.get("outlined")
         if declared is None:
             return None
-        if not isinstance(declared, list) or not all(key in LABELS for key in declared):
+        by_phase = declared if isinstance(declared, dict) else dict.fromkeys(PHASES, declared)
+        lists = all(isinstance(keys, list) and all(key in LABELS for key in keys) for keys in by_phase.values())
+        if not lists or not set(by_phase) <= set(PHASES):
             path, known = self.folder / "info.toml", ", ".join(LABELS)
-            raise InputError(f"{path}: expected outlined to list some of {known}, got {declared}")
-        return tuple(declared)
+            raise InputError(
+                f"{path}: expected outlined to list some of {known}, or such lists by ED and ES, got {declared}"
+            )
+        asked = PHASES if phase is None else (phase,)
+        return tuple(key for key in LABELS if any(key in by_phase.get(one, ()) for one in asked))
 
-    def _check_outlined(self, labels: Image) -> None:
+    def _check_outlined(self, labels: Image, phase: str | None) -> None:
         found = {key for key, label in LABELS.items() if (labels.data == label).any()}
-        if self.outlined is not None and (more := sorted(found - set(self.outlined))):
-            raise InputError(f"expected {', '.join(self.outlined)} as info.toml declares, got also {', '.join(more)}")
+        declared = self.outlined(phase)
+        if declared is not None and (more := sorted(found - set(declared))):
+            raise InputError(
+                f"expected {', '.join(declared) or 'nothing'} as info.toml declares, got also {', '.join(more)}"
+            )
 
     def _existing(self, view: str, phase: str | None, label: bool) -> Path:
         path = self.path(view, phase, label)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from cardiolearn.errors import InputError
-from cardiolearn.home import commit, results_dir, weights_dir
+from cardiolearn.home import commit, real_patient_dir, results_dir, weights_dir
 from cardiolearn.imaging.files import write_atomically
 from cardiolearn.lab.claims import claims_of_lesson
 from cardiolearn.lab.recorded import computed_table, recorded_table
@@ -64,6 +64,17 @@ class Run:
         name = f"test-{self.seed}-{frames}-{visit}-{'-'.join(views)}"
         examination = Examination(frames=frames, views=tuple(views), visit=visit)
         return write_studies(self.folder / name, n, examination, seed=self.seed)
+
+    def real_patient(self) -> Study:
+        r"""A real heart to see: the first of `data_dir` where that holds real scans, else the patient that comes with
+        the kit (`course/real_patient`), whose LV a cardiologist outlined.
+
+        It is for seeing and trying, never for training, and nothing is chosen by it. One case proves nothing.
+        """
+        from cardiolearn.imaging.study import find_studies
+
+        own = self.data_dir if self.data == "real" else None
+        return find_studies(own or real_patient_dir())[0]
 
     def train(
         self, network: nn.Module, data: TrainingData, name: str, steps: int,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cardiolearn.errors import InputError
 from cardiolearn.imaging.structures import LABELS, NAMES
 
 if TYPE_CHECKING:
@@ -42,21 +41,6 @@ def use_style() -> None:
     use_alt_text()  # first: matplotlib's inline backend sets a style of its own when it is loaded
     parameters: Any = mpl.rcParams
     parameters.update(STYLE)
-
-
-def show(figure: Figure, alt: str) -> None:
-    r"""Show a figure in a notebook and close it; `alt` says what it shows, for those who cannot see it.
-
-    Raises:
-        InputError: no alt text.
-    """
-    import matplotlib.pyplot as plt
-    from IPython.display import display
-
-    if not alt.strip():
-        raise InputError("show: expected alt text, which says what the figure shows")
-    display(figure, metadata={"image/png": {"alt": alt}})
-    plt.close(figure)
 
 
 def structure_legend(figure: Figure, labels: ArrayLike) -> None:

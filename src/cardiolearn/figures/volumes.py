@@ -100,9 +100,11 @@ def subject_rows(
     return figure
 
 
-def picture(plane: ArrayLike, *, window: tuple[float, float], spacing: tuple[float, float], down: str = "y") -> Figure:
+def picture(
+    plane: ArrayLike, *, window: tuple[float, float], spacing: tuple[float, float], down: str = "y", size: float = 6.0
+) -> Figure:
     r"""One plane (Y, X) in a grey scale from `window[0]` to `window[1]`, axes in mm: one side of a swipe."""
-    figure, (ax,) = _row(1, np.asarray(plane).shape, spacing, 6.0)
+    figure, (ax,) = _row(1, np.asarray(plane).shape, spacing, size)
     overlay(ax, plane, spacing=spacing, window=window)
     ax.set_ylabel(f"{down} (mm)")
     return figure

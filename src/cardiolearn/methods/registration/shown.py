@@ -16,14 +16,16 @@ from cardiolearn.imaging.intensity import percentiles
 from cardiolearn.measures.surfaces import Mesh
 from cardiolearn.methods.registration.meshes import distances_to
 from cardiolearn.methods.registration.tracking import Followed
+from cardiolearn.phantom.cohorts.stacks import TestStack
 from cardiolearn.phantom.scanners.thin_slices import SPACING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
 _SURFACE = "lv_endocardium"
-_FARTHEST = 8.0  # mm at the end of the colour scale
+_FARTHEST = (4.0, 12.0)  # mm at the end of the colour scales of the second and the third row
 _ROOM = 15.0  # mm of picture around the surface
 TITLES = {"linear": "linear interpolation", "network": "network", "high_resolution": "thin slices"}
 
@@ -33,14 +35,14 @@ def tracking_panels(one: Followed) -> Figure:
 
     The first row has the end-systolic picture cut along the heart, with the tracked surface and the true one; the
     second row's colours are the distance from the surface tracked on thin slices (the lecture's yardstick), the third
-    row's that of each point from its true place. Axes in mm; one colour scale.
+    row's that of each point from its true place. Axes in mm, those of the scan; a colour scale for each row.
     """
     import matplotlib.pyplot as plt
 
     true, faces = one.motion.after[_SURFACE], one.motion.before[_SURFACE].faces
     reference = Mesh(one.found["high_resolution"][_SURFACE], faces)
     figure = plt.figure(figsize=(4.2 * len(one.found), 13.0))
-    grid = figure.add_gridspec(3, len(one.found), height_ratios=(1.0, 1.1, 1.1))
+    grid = figure.add_gridspec(3, len(one.found))
     for i, (name, found) in enumerate(one.found.items()):
         vertices = found[_SURFACE]
         ax = figure.add_subplot(grid[0, i])
@@ -50,11 +52,13 @@ def tracking_panels(one: Followed) -> Figure:
         apart["of each point from its true place"] = (vertices - true).norm(dim=1)
         for row, (what, distance) in enumerate(apart.items(), 1):
             solid: Any = figure.add_subplot(grid[row, i], projection="3d")
-            drawn = _coloured(solid, Mesh(vertices, faces), distance, within=true)
+            upright = _voxels(vertices, one.motion.affine) * SPACING
+            drawn = _coloured(solid, upright, np.asarray(faces), distance, _FARTHEST[row - 1])
             own = name == "high_resolution" and row == 1
-            solid.set_title("the yardstick itself" if own else f"{what}:\nmean {distance.mean():.1f} mm", fontsize=11)
+            solid.set_title("this surface is the yardstick" if own else f"mean {distance.mean():.1f} mm", fontsize=12)
+            if i == len(one.found) - 1:
+                figure.colorbar(drawn, ax=solid, label=f"distance {what} (mm)", shrink=0.8)
     figure.axes[0].legend(loc="lower left", fontsize=10, labelcolor="white", facecolor="black", framealpha=0.6)
-    figure.colorbar(drawn, ax=figure.axes, label="distance (mm)", shrink=0.4, location="bottom")
     return figure
 
 
@@ -91,20 +95,20 @@ def section(vertices: NDArray[Any], faces: NDArray[Any], row: float) -> NDArray[
     return met
 
 
-def _coloured(ax: Any, mesh: Mesh, distance: Tensor, within: Tensor) -> Any:
-    # A surface seen from the side, each triangle in the colour of its corners' mean distance; axes in mm (RAS+).
-    faces = mesh.faces.numpy()
-    drawn = ax.plot_trisurf(*mesh.vertices.T.numpy(), triangles=faces, cmap="viridis", linewidth=0, antialiased=False)
+def _coloured(
+    ax: Any, vertices: NDArray[Any], faces: NDArray[Any], distance: Tensor, farthest: float
+) -> ScalarMappable:
+    # A surface `(V, 3)` in mm seen from the side, each triangle in the colour of its corners' mean distance.
+    drawn = ax.plot_trisurf(*vertices.T, triangles=faces, cmap="viridis", linewidth=0, antialiased=False)
     drawn.set_array(distance.numpy()[faces].mean(1))
-    drawn.set_clim(0.0, _FARTHEST)
-    low, high = within.numpy().min(0) - 4.0, within.numpy().max(0) + 4.0
-    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
+    drawn.set_clim(0.0, farthest)
+    low, high = vertices.min(0) - 3.0, vertices.max(0) + 3.0
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(high[2], low[2]))  # the base above, as in the cut
     ax.set(xlabel="x (mm)", ylabel="y (mm)", zlabel="z (mm)")
     ax.tick_params(labelsize=8)
     ax.locator_params(nbins=4)
     ax.set_box_aspect(high - low)
-    base, apex = within.numpy()[-2:]  # the last vertices of an LV surface
-    ax.view_init(elev=5, azim=float(np.degrees(np.arctan2(*(apex - base)[1::-1]))) + 90.0)
+    ax.view_init(elev=10, azim=-70)
     return drawn
 
 
@@ -142,6 +146,14 @@ def bent_grids(
         ax.set(title=title, xlim=view[0], ylim=view[1])
         ax.label_outer()
     return figure
+
+
+def slice_pair(scan: TestStack, room: int = 10) -> tuple[Tensor, Tensor]:
+    r"""The thin slice `(Y, X)` in the middle of a heart at end-diastole and at end-systole, with some pixels around."""
+    middle = scan.volume.shape[1] // 2
+    inside = torch.nonzero(scan.labels[0, middle])
+    y, x = (slice(max(int(i.min()) - room, 0), int(i.max()) + room + 1) for i in inside.T)
+    return scan.volume[0, middle, y, x], scan.volume[1, middle, y, x]
 
 
 def _moved(field: Tensor, spacing: Sequence[float]) -> Tensor:

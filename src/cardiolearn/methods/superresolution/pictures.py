@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cardiolearn.errors import InputError
+from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.intensity import SPAN, unit_variance
 from cardiolearn.imaging.structures import LV_CAVITY
-from cardiolearn.methods.superresolution.whole_scan import Method, thin
+from cardiolearn.methods.superresolution.whole_scan import Method, super_resolve, thin, upsample
 from cardiolearn.phantom.cohorts.stacks import TestStack
+from cardiolearn.phantom.cohorts.volumes import Volumes
 from cardiolearn.phantom.scanners.thin_slices import SPACING
 
 ROOM = 12.0  # mm around the heart that a zoomed picture shows
@@ -92,3 +95,42 @@ def nearer(one: Tensor, other: Tensor, truth: Tensor) -> Tensor:
     """
     span = SPAN * unit_variance(truth)[1]
     return 100.0 * ((other - truth).abs() - (one - truth).abs()) / span
+
+
+def missing(planes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    r"""What the network adds to linear interpolation, what it should add, and the rest, in percent of the data range.
+
+    `planes` are those of `cuts`, with `"linear"` and `"network"`.
+    """
+    percent = 100.0 / (SPAN * unit_variance(planes["thin slices"])[1])
+    added, wanted = (percent * (planes[name] - planes["linear"]) for name in ("network", "thin slices"))
+    return {"after the full training": added, "what is missing": wanted, "still missing": wanted - added}
+
+
+def least_middle_most(
+    volumes: Volumes, table: pd.DataFrame, methods: Mapping[str, Method], seed: int
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
+    r"""The test subjects for whom the network gains least, medium and most over linear interpolation.
+
+    Args:
+        table: a score for each subject and method, higher is better; only the first subjects are among `volumes`.
+
+    Returns:
+        for each, by a title with the gain in dB: the `cuts`, and by how much the network is `nearer`.
+    """
+    gain = (table["network"] - table["linear"]).head(len(volumes)).sort_values()
+    rows, compared = {}, {}
+    for name, place in {"least gain": 0, "middle": len(gain) // 2, "most gain": len(gain) - 1}.items():
+        scan = TestStack.of(volumes, int(gain.index[place]), seed)
+        planes = cuts(scan, restored(scan, {key: methods[key] for key in ("linear", "network")}))
+        title = f"{name}: {gain.iloc[place]:+.2f} dB"
+        rows[title] = planes
+        compared[title] = nearer(planes["network"], planes["linear"], planes["thin slices"])
+    return rows, compared
+
+
+def resliced(stack: Image, network: nn.Module, row: int) -> dict[str, Tensor]:
+    r"""A real stack `(Z, Y, X)`, cut along the heart at a `row` of its pixels: `(5 Z, X)` by title."""
+    planes = {"as scanned": upsample(stack.data.float(), "nearest"), "linear": upsample(stack.data.float(), "linear")}
+    planes["network"] = super_resolve(stack, network).data
+    return {title: thin[:, row] for title, thin in planes.items()}

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cardiolearn.figures.alt_text import describe
 from cardiolearn.figures.slices import overlay
 from cardiolearn.figures.style import BLUE, PALETTE
 from cardiolearn.imaging.intensity import percentiles
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _SURFACE = "lv_endocardium"
 _FARTHEST = (4.0, 12.0)  # mm at the end of the colour scales of the second and the third row
 _ROOM = 15.0  # mm of picture around the surface
-TITLES = {"linear": "linear interpolation", "network": "network", "high_resolution": "thin slices"}
+TITLES = {"linear": "linear", "network": "network", "high_resolution": "thin slices"}
 
 
 def tracking_panels(one: Followed) -> Figure:
@@ -41,25 +42,25 @@ def tracking_panels(one: Followed) -> Figure:
 
     true, faces = one.motion.after[_SURFACE], one.motion.before[_SURFACE].faces
     reference = Mesh(one.found["high_resolution"][_SURFACE], faces)
-    figure = plt.figure(figsize=(4.2 * len(one.found), 13.0))
+    figure = plt.figure(figsize=(4.4 * len(one.found), 15.5))
     grid = figure.add_gridspec(3, len(one.found))
     for i, (name, found) in enumerate(one.found.items()):
         vertices = found[_SURFACE]
         ax = figure.add_subplot(grid[0, i])
         _cut(ax, one.pictures[name][1], one.motion.affine, Mesh(vertices, faces), Mesh(true, faces))
         ax.set_title(TITLES[name])
-        apart = {"from the surface on thin slices": distances_to(vertices, reference)}
-        apart["of each point from its true place"] = (vertices - true).norm(dim=1)
+        apart = {"from the surface\ntracked on thin slices": distances_to(vertices, reference)}
+        apart["of each point\nfrom its true place"] = (vertices - true).norm(dim=1)
         for row, (what, distance) in enumerate(apart.items(), 1):
             solid: Any = figure.add_subplot(grid[row, i], projection="3d")
             upright = _voxels(vertices, one.motion.affine) * SPACING
             drawn = _coloured(solid, upright, np.asarray(faces), distance, _FARTHEST[row - 1])
             own = name == "high_resolution" and row == 1
-            solid.set_title("this surface is the yardstick" if own else f"mean {distance.mean():.1f} mm", fontsize=12)
+            solid.set_title("this surface is the yardstick" if own else f"mean {distance.mean():.1f} mm", y=0.98)
             if i == len(one.found) - 1:
-                figure.colorbar(drawn, ax=solid, label=f"distance {what} (mm)", shrink=0.8)
+                figure.colorbar(drawn, ax=solid, label=f"distance {what} (mm)", shrink=0.8, pad=0.15)
     figure.axes[0].legend(loc="lower left", fontsize=10, labelcolor="white", facecolor="black", framealpha=0.6)
-    return figure
+    return describe(figure, "The tracked inner surface on linear, restored and thin slices, coloured by its distance")
 
 
 def _cut(ax: Axes, picture: Tensor, affine: NDArray[Any], found: Mesh, true: Mesh) -> None:
@@ -107,7 +108,7 @@ def _coloured(
     ax.set(xlabel="x (mm)", ylabel="y (mm)", zlabel="z (mm)")
     ax.tick_params(labelsize=8)
     ax.locator_params(nbins=4)
-    ax.set_box_aspect(high - low)
+    ax.set_box_aspect(high - low, zoom=0.9)
     ax.view_init(elev=10, azim=-70)
     return drawn
 

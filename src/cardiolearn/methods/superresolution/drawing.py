@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from cardiolearn.figures.alt_text import describe
 from cardiolearn.figures.architecture import Arrow, Block, draw
 from cardiolearn.methods.superresolution.networks import FACTOR, SLIM
 
@@ -36,7 +37,8 @@ def draw_network(cuts: Mapping[str, NDArray[Any]], slices: int = 12) -> Figure:
     path = ["stack", *(f"thick {i}" for i in range(len(SLIM[0])))]
     arrows += [Arrow(a, b, "convolve") for a, b in pairwise(path)]
     arrows += [Arrow(path[-1], "fine 0", "upsample"), Arrow("stack", "linear", "interpolate")]
-    return draw(blocks, arrows, KINDS)
+    alt = "The stack passes convolutions and a deconvolution to the residual, which is added to linear interpolation"
+    return describe(draw(blocks, arrows, KINDS), alt)
 
 
 def draw_siamese(cuts: Mapping[str, NDArray[Any]], slices: int = 12) -> Figure:
@@ -61,7 +63,8 @@ def draw_siamese(cuts: Mapping[str, NDArray[Any]], slices: int = 12) -> Figure:
         arrows.append(Arrow(path[-1], "sum", "add"))
     blocks["sum"] = Block(2.3, 1, SLIM[0][-1], _SIDES[0], "sum")
     arrows += [Arrow("sum", "fine 0", "upsample"), Arrow("stack", "linear", "interpolate")]
-    return draw(blocks, arrows, KINDS)
+    alt = "Three inputs with first layers of their own, whose results are added before the deconvolution"
+    return describe(draw(blocks, arrows, KINDS), alt)
 
 
 def _trunk(

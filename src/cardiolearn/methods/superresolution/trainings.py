@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cardiolearn.learning.experiment import run_variants
 from cardiolearn.learning.weights import ready
 from cardiolearn.methods.superresolution.evaluation import HOLDS, NetworkVariant
 from cardiolearn.methods.superresolution.networks import PAPER, SLIM, Deconvolution
+from cardiolearn.methods.superresolution.training_pairs import TrainingPairs
 from cardiolearn.methods.superresolution.whole_scan import restore
 
 #: Short trainings: those that a claim compares, which asks for six seeds, and others, with two.
@@ -48,29 +50,31 @@ SIZES = {"slim": SLIM, "paper": PAPER}
 
 
 def train_sizes(
-    learn: Callable[[nn.Module, float, str], Any], seed: int, device: torch.device, known: Mapping[str, nn.Module]
-) -> dict[str, dict[str, nn.Module]]:
+    train: Callable[[nn.Module, TrainingPairs, str, int], Any], pairs: TrainingPairs, steps: int, *,
+    seed: int, device: torch.device, known: Mapping[str, nn.Module],
+) -> dict[str, dict[str, nn.Module]]:  # fmt: skip
     r"""A network of each of `SIZES`, trained at each place of `HOLDS`, by place and size.
 
     Args:
-        learn: trains a network in place on slices that are shifted by so many mm, under a name.
+        train: trains a network in place on pairs, under a name, for so many steps, and gives its history.
         known: networks that were trained so already, by name.
     """
-    found: dict[str, dict[str, nn.Module]] = {}
+    found: dict[str, dict[str, nn.Module]] = {place: {} for place in HOLDS}
     for place, hold in HOLDS.items():
-        found[place] = {}
         for size, filters in SIZES.items():
             name = f"sr_{size}_{place}"
-            if name not in known:
-                fresh = Deconvolution(filters, seed=seed)
-                still = learn(fresh, hold, name).flat(0.05)
-                print(f"{name}: has its score stood still over the last third? {still}")
-            found[place][size] = known[name] if name in known else ready(fresh, device)
+            if name in known:
+                found[place][size] = known[name]
+                continue
+            fresh = Deconvolution(filters, seed=seed)
+            course = train(fresh, replace(pairs, breath_hold=hold), name, steps)
+            print(f"{name}: has its score stood still over the last third? {course.flat(0.05)}")
+            found[place][size] = ready(fresh, device)
     return found
 
 
 def seconds_to_restore(shape: Sequence[int] = (10, 140, 140), runs: int = 6) -> list[float]:
-    r"""Seconds that a network of the paper's size takes for a stack `(Z, Y, X)` on the CPU, for each of several runs."""
+    r"""Seconds that a network of the paper's size takes for a stack `(Z, Y, X)` on the CPU, run by run."""
     network, stack, seconds = Deconvolution(PAPER).eval(), torch.rand(*shape), []
     for _ in range(runs):
         began = time.perf_counter()

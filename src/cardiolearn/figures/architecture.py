@@ -101,7 +101,7 @@ def _draw_block(ax: Axes, block: Block, box: tuple[float, float, float, float]) 
     ax.text(block.column, top - 0.03, title, ha="center", va="bottom", fontsize=11)
     if block.picture is None:
         turned = 90 if (right - left) * INCHES[0] < 0.36 else 0  # a narrow box: from below to above
-        where = {"ha": "center", "va": "center", "rotation": turned}
+        where: dict[str, Any] = {"ha": "center", "va": "center", "rotation": turned}
         ax.text(block.column, block.row, str(block.channels), fontsize=12, weight="bold", **where)
 
 

@@ -118,13 +118,16 @@ class DataVariant:
         return list(train_and_test(FCN(seed=seed), data, learnt, tests, steps=steps, seed=seed, device=device))
 
 
-def some_slice_maps(first: int, n: int, folder: Path, seed: int, sample: Sampler = sample_slices) -> SliceMaps:
+def some_slice_maps(
+    first: int, n: int, folder: Path, seed: int, sample: Sampler = sample_slices, *, block: int = 25
+) -> SliceMaps:
     r"""The slices of `n` subjects of the training cohort from number `first` on, out of the files that
-    `sample_slice_maps` keeps in `folder`, 25 subjects each: the rest of a large cohort is not read."""
-    starts = range(first - first % 25, first + n, 25)
+    `sample_slice_maps` keeps in `folder`, 25 subjects each: the rest of a large cohort is not read. With a smaller
+    `block` of subjects to a file two processes share even a few subjects; that needs a folder of its own."""
+    starts = range(first - first % block, first + n, block)
     files = {
-        folder / f"train-{seed}-{start:05d}-{start + 25:05d}.safetensors": partial(
-            _sample_block, range(start, start + 25), "train", seed, sample
+        folder / f"train-{seed}-{start:05d}-{start + block:05d}.safetensors": partial(
+            _sample_block, range(start, start + block), "train", seed, sample
         )
         for start in starts
     }

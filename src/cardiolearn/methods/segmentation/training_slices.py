@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from cardiolearn.imaging.slices import PIXEL
+from cardiolearn.imaging.structures import LABELS
 from cardiolearn.measures.metrics import dice
 from cardiolearn.phantom.cohorts.rendering import render_batch
 from cardiolearn.phantom.cohorts.slice_maps import SliceMaps
@@ -49,9 +50,14 @@ class TrainingSlices:
 
     def held_out_score(self, network: nn.Module) -> float:
         r"""Mean Dice of the structures over the slices that are not learnt from, each pictured once."""
+        scores = self.held_out_dice(network)
+        return sum(scores.values()) / len(scores)
+
+    def held_out_dice(self, network: nn.Module) -> dict[str, float]:
+        r"""Dice of each structure, by its key, over the slices that are not learnt from, each pictured once."""
         images, labels = self._held_out
         found = found_labels(network, images)
-        return sum(dice(found == k, labels == k) for k in range(1, self.n_classes)) / (self.n_classes - 1)
+        return {key: dice(found == k, labels == k) for key, k in LABELS.items() if k < self.n_classes}
 
     @property
     def example(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,51 @@
+r"""Single subjects: the right ones are chosen, shown at one scale and one grey scale, and what differs is tinted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cardiolearn.errors import InputError
+from cardiolearn.figures.cases import DIFFERENT, FIELD, Case, compare, describe, ranked
+from cardiolearn.imaging.image import Image
+
+
+def case(name: str, shift: int, brightness: float = 1.0) -> Case:
+    r"""A square heart of three structures, found `shift` pixels aside in one slice."""
+    labels = torch.zeros(4, 60, 60, dtype=torch.uint8)
+    labels[:, 20:40, 20:26], labels[:, 20:40, 26:32], labels[:, 20:40, 32:38] = 3, 2, 1
+    found = labels.clone()
+    found[2] = labels[2].roll(shift, dims=0)
+    affine = np.diag([2.0, 2.0, 8.0, 1.0])
+    scan = brightness * torch.rand(4, 60, 60, generator=torch.Generator().manual_seed(shift))
+    return Case(name, Image(scan, affine), Image(found, affine), Image(labels, affine))
+
+
+def test_worst_median_and_best_are_those() -> None:
+    cases = [case(str(shift), shift) for shift in (3, 0, 8, 1, 5)]
+    chosen = ranked(cases)
+    assert {rank: c.name for rank, c in chosen.items()} == {"worst": "8", "median": "3", "best": "0"}
+    assert chosen["best"].dice == 1.0
+    assert chosen["worst"].dice == pytest.approx((3 * 20 + 12) / 80)  # 8 of 20 rows of one of four slices are off
+    assert list(ranked(cases[:2])) == ["worst", "best"] and list(ranked(cases[:1])) == ["worst"]
+    with pytest.raises(InputError, match="expected at least one scan"):
+        ranked([])
+
+
+def test_each_is_described_in_a_line_with_its_dice() -> None:
+    said = describe(ranked([case("a", 8), case("b", 0)]))
+    assert "worst (a, mean Dice 0.90):" in said and "best (b, mean Dice 1.00):" in said
+
+
+def test_pictures_share_scale_and_grey_values_and_differences_are_tinted() -> None:
+    cases = ranked([case("a", 8), case("b", 2, brightness=2.0), case("c", 0)])
+    figure = compare(cases)
+    axes = np.array(figure.axes).reshape(3, 4)
+    assert {ax.images[0].get_clim() for ax in axes.flat} == {axes[0, 0].images[0].get_clim()}
+    for ax in axes.flat:
+        assert abs(np.diff(ax.get_xlim())[0]) == abs(np.diff(ax.get_ylim())[0]) == FIELD
+    assert axes[0, 0].get_ylabel() == "worst: a\nslice 2"
+    tinted = [(np.asarray(ax.images[-1].get_array())[..., 3] > 0).sum() for ax in axes[:, 3]]
+    assert tinted == [2 * 8 * 18, 2 * 2 * 18, 0]
+    assert {text.get_text() for text in figure.legends[0].get_texts()} >= set(DIFFERENT)

@@ -53,7 +53,7 @@ def _legends(figure: Figure) -> str:
 
 
 def bundle(figure: Figure) -> tuple[dict[str, str], dict[str, Any]] | None:
-    r"""A figure as a notebook's output: PNG, and the same in HTML with its alternative text; `None` for an empty one."""
+    r"""A figure as a notebook's output: PNG, and in HTML with its alternative text; `None` where nothing is drawn."""
     from IPython.core.pylabtools import print_figure
 
     png = print_figure(figure, pil_kwargs={"compress_level": 1})

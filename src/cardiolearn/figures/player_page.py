@@ -1,6 +1,6 @@
 r"""The HTML of films and swipes, with their script: filled in by `player`, braces of CSS and script doubled.
 
-`data-lm-suppress-shortcuts` keeps JupyterLab from taking the arrow keys and the space bar for itself.
+Keys pressed in a player go no further: JupyterLab would move to another cell on an arrow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LOOK = """<style>
 </style>"""
 
 FILM = (
-    """<figure class="cardiolearn-player cardiolearn-film" id="{id}" data-lm-suppress-shortcuts="true">"""
+    """<figure class="cardiolearn-player cardiolearn-film" id="{id}">"""
     + _LOOK
     + """
 <img src="{first}" alt="{alt}">
@@ -45,6 +45,7 @@ FILM = (
     slider.value = (Number(slider.value) + 1) % sources.length;
     show();
   }};
+  box.addEventListener("keydown", (event) => event.stopPropagation());
   slider.addEventListener("input", () => {{ stop(); show(); }});
   button.addEventListener("click", () => {{
     if (timer) return stop();
@@ -57,7 +58,7 @@ FILM = (
 )
 
 SWIPE = (
-    """<figure class="cardiolearn-player cardiolearn-swipe" id="{id}" data-lm-suppress-shortcuts="true">"""
+    """<figure class="cardiolearn-player cardiolearn-swipe" id="{id}">"""
     + _LOOK
     + """<style>
 .cardiolearn-swipe .stage {{ display: flex; gap: .5em; max-width: 100%; }}
@@ -95,6 +96,7 @@ SWIPE = (
     slider.value = Math.round(100 * (event.clientX - edges.left) / edges.width);
     show();
   }};
+  box.addEventListener("keydown", (event) => event.stopPropagation());
   slider.addEventListener("input", show);
   stage.addEventListener("pointerdown", (event) => {{ stage.setPointerCapture(event.pointerId); drag(event); }});
   stage.addEventListener("pointermove", (event) => {{ if (event.buttons) drag(event); }});

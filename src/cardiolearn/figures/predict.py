@@ -95,7 +95,7 @@ def _number(guess: Guess, low: float, high: float) -> list[ipywidgets.Widget]:
         max=high,
         step=(high - low) / _STEPS,
         description=guess.unit,
-        readout_format=".3~g",
+        readout_format=".3g",
         layout={"width": "min(30em, 95%)"},
     )
     button = ipywidgets.Button(description="This is my guess", button_style="primary")

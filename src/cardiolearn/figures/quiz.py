@@ -86,7 +86,7 @@ def _opened(question: dict[str, Any]) -> dict[str, Any]:
             correct, feedback = json.loads(told)
             answer = {"answer": answer["answer"], "correct": correct, "feedback": feedback}
         answers.append(answer)
-    return {"question": question.get("question", ""), "type": "many_choice", "answers": answers}
+    return {"question": question.get("question", ""), "type": "many_choice", "answer_cols": 1, "answers": answers}
 
 
 def _masked(content: bytes, question: str, answer: str) -> bytes:
@@ -124,7 +124,7 @@ def _page(questions: Sequence[dict[str, Any]]) -> str:
     quiet = "const console = { log() {}, error: window.console.error };"
     return (
         f"{build_styles(name, _COLOURS)}{_LOOK}"
-        f'<div class="cardiolearn-quiz" data-lm-suppress-shortcuts="true"><ol class="paper">{listed}</ol>'
+        f'<div class="cardiolearn-quiz" onkeydown="event.stopPropagation()"><ol class="paper">{listed}</ol>'
         f"{render_div(name, False, True, False, len(questions), 800, 8, 'left')}</div></div>"
         f"<script>((MathJax) => {{ {quiet}\n{script}\n}})();</script>"
     )

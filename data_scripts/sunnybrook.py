@@ -15,7 +15,8 @@ Contours exist at two frames. The one whose cavities are larger is end-diastole 
 wall is labelled where every slice of a phase has both contours; in most patients that is ED alone. Nobody outlined the
 right ventricle. `info.toml` says under `outlined` what was drawn in which phase.
 
-Nothing but pixels, their place in space and the time between frames is taken from the DICOM files.
+Pictures are turned by quarter turns to the usual view, the right ventricle on the left; the affine turns along. Nothing
+but pixels, their place in space and the time between frames is taken from the DICOM files.
 
 Source: Radau P, Lu Y, Connelly K, Paul G, Dick AJ, Wright GA. Evaluation Framework for Algorithms Segmenting Short Axis
 Cardiac MRI. The MIDAS Journal, Cardiac MR Left Ventricle Segmentation Challenge, 2009.
@@ -185,6 +186,18 @@ def cropped(image: Image, box: tuple[slice, ...]) -> Image:
     return Image(image.data[..., z, y, x].contiguous(), affine, image.frame_duration)
 
 
+def upright(image: Image) -> Image:
+    r"""The image by quarter turns within the slice as textbooks show it: rows run to the patient's left, columns to the
+    feet, as nearly as they can. Nothing is mirrored, and the affine turns along."""
+    left, down = np.array([-1.0, 0.0, 0.0]), np.array([0.0, 0.0, -1.0])
+    turned = [image]
+    for _ in range(3):
+        last = turned[-1]
+        back = np.array([[0, -1, 0, last.data.shape[-1] - 1], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+        turned.append(Image(torch.rot90(last.data, 1, (-2, -1)).contiguous(), last.affine @ back, last.frame_duration))
+    return max(turned, key=lambda one: left @ one.affine[:3, 0] + down @ one.affine[:3, 1])
+
+
 def convert(images: Path, contours: Path, out: Path, margin: float | None = None) -> Study:
     r"""Write the study of one patient.
 
@@ -210,6 +223,7 @@ def convert(images: Path, contours: Path, out: Path, margin: float | None = None
     stored = cine.with_data(cine.data.to(torch.int16)) if _fits_16_bits(cine.data) else cine
     if margin is not None:
         stored, maps = _around_the_heart(stored, maps, margin)
+    stored, maps = upright(stored), {t: upright(labels) for t, labels in maps.items()}
     outlined = {
         phase: ["lv", "myocardium"] if (maps[t].data == MYOCARDIUM).any() else ["lv"] for phase, t in frames.items()
     }

@@ -54,6 +54,7 @@ def test_its_outlines_lie_on_its_blood_and_muscle(patient: Study) -> None:
     for z in range(3, 9):
         blood, muscle = (float(np.median(image[z][labels[z] == k])) for k in (1, 2))
         assert blood > 2 * muscle
+    assert nib.aff2axcodes(patient.image().affine)[:2] == ("L", "I")  # the usual view: the right ventricle on the left
     assert (patient.outlined("ED"), patient.outlined("ES")) == (("lv", "myocardium"), ("lv",))
     assert set(patient.labels("sa", "ES").data.unique().tolist()) == {0, 1}
 

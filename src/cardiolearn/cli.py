@@ -72,17 +72,18 @@ def report(
     run: Annotated[Path | None, typer.Argument(help="Folder of a run; default the latest.")] = None,
     out: Annotated[Path | None, typer.Option(help="HTML file; default report.html in the run's folder.")] = None,
     readme: Annotated[
-        bool, typer.Option("--readme", help="Refresh the claims in README.md and course/claims.md.")
+        bool, typer.Option("--readme", help="Refresh README's claims and picture, and course/claims.md.")
     ] = False,
 ) -> None:
     r"""Write one HTML file with claims, figures and timings, readable without a network."""
+    from cardiolearn.harness.readme_picture import write_picture
     from cardiolearn.harness.report import refresh_claims, write_report
     from cardiolearn.harness.run import latest_run
     from cardiolearn.home import find_home
 
     home = find_home()
     if readme:
-        print(*refresh_claims(home), sep="\n")
+        print(*refresh_claims(home), write_picture(home), sep="\n")
         return
     folder = run or latest_run(home)
     print(write_report(folder, out or folder / "report.html", home))

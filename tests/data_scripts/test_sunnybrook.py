@@ -12,10 +12,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from dicoms import ORIGIN, one_file, pixels, save
+from dicoms import DIRECTIONS, ORIGIN, one_file, pixels, save
 from matplotlib.path import Path as Polygon
 
 from cardiolearn.errors import InputError, InputWarning
+from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.reading import read_image
 
 SIZE, SLICES, FRAMES = (24, 20), 3, 4
@@ -56,6 +57,18 @@ def inside(points: np.ndarray) -> np.ndarray:
     return Polygon(points).contains_points(np.stack([x, y], -1).reshape(-1, 2)).reshape(SIZE)
 
 
+def same_in_space(image: Image, expected: np.ndarray) -> None:
+    r"""Every voxel of the image has the value that `expected` `(.., Z, Y, X)`, on the grid of `dicoms`, has there."""
+    grid = np.eye(4)
+    grid[:3] = np.diag([-1, -1, 1]) @ np.c_[DIRECTIONS * (1.5, 1.5, 9.0), ORIGIN]
+    z, y, x = np.indices(image.data.shape[-3:]).reshape(3, -1)
+    voxel = np.linalg.inv(grid) @ image.affine @ np.stack([x, y, z, np.ones_like(x)])
+    np.testing.assert_allclose(voxel, np.rint(voxel), atol=1e-3)
+    column, row, through, _ = np.rint(voxel).astype(int)
+    np.testing.assert_array_equal(image.data.numpy()[..., z, y, x], expected[..., through, row, column])
+    assert image.data.numel() == expected.size
+
+
 @pytest.fixture
 def patient(tmp_path: Path) -> tuple[Path, Path]:
     r"""Pictures and contours: frame 3 is the fullest, with a wall; frame 1 has the cavity alone."""
@@ -77,17 +90,12 @@ def test_pictures_and_contours_become_a_study(patient: tuple[Path, Path], tmp_pa
     assert (study.outlined("ED"), study.outlined("ES")) == (("lv", "myocardium"), ("lv",))
     cine = study.image("sa", None)
     expected = np.stack([np.stack([pixels(t, z, SIZE) for z in range(SLICES)]) for t in range(FRAMES)])
-    np.testing.assert_array_equal(cine.data.numpy(), expected)
+    same_in_space(cine, expected)
     assert cine.frame_duration == pytest.approx(0.04)
-    np.testing.assert_allclose(cine.affine[:3, 3], ORIGIN * (-1, -1, 1), atol=1e-5)
     for phase, t, drawn in (("ED", 3, FULL), ("ES", 1, EMPTIED)):
-        np.testing.assert_array_equal(study.image("sa", phase).data.numpy(), expected[t])
-        labels = study.labels("sa", phase).data.numpy()
-        cavity, heart = inside(drawn), inside(WALL)
-        wanted = np.where(cavity, 1, np.where(heart & (phase == "ED"), 2, 0))
-        assert not labels[0].any()
-        np.testing.assert_array_equal(labels[1], wanted)
-        np.testing.assert_array_equal(labels[2], wanted)
+        same_in_space(study.image("sa", phase), expected[t])
+        wanted = np.where(inside(drawn), 1, np.where(inside(WALL) & (phase == "ED"), 2, 0))
+        same_in_space(study.labels("sa", phase), np.stack([0 * wanted, wanted, wanted]))
 
 
 def test_pictures_are_found_by_their_number_whatever_their_order_in_space(
@@ -104,16 +112,29 @@ def test_pictures_are_found_by_their_number_whatever_their_order_in_space(
 def test_what_is_cut_off_moves_nothing(patient: tuple[Path, Path], tmp_path: Path) -> None:
     whole = sunnybrook.convert(*patient, tmp_path / "whole")
     part = sunnybrook.convert(*patient, tmp_path / "part", margin=1.5)
-    drawn = np.argwhere(inside(WALL))
-    height, width = drawn.max(0) - drawn.min(0) + 1 + 2  # 1.5 mm are a pixel
     for image, cut in ((whole.image("sa", None), part.image("sa", None)), (whole.labels(), part.labels())):
-        assert cut.data.shape[-3:] == (SLICES, height, width)
         shift = np.rint(np.linalg.inv(image.affine) @ cut.affine[:, 3]).astype(int)
-        x, y, z, _ = shift
+        np.testing.assert_allclose(cut.affine[:3, 3], (image.affine @ shift)[:3], atol=1e-4)
+        (x, y, z, _), (height, width) = shift, cut.data.shape[-2:]
         assert z == 0 and x > 0 and y > 0
         assert torch.equal(cut.data, image.data[..., y : y + height, x : x + width])
-        np.testing.assert_allclose(cut.affine[:3, 3], (image.affine @ shift)[:3], atol=1e-4)
+    drawn = np.argwhere(part.labels().data.numpy().any(0))  # a pixel, 1.5 mm, is left on every side
+    assert drawn.min(0).tolist() == [1, 1] and drawn.max(0).tolist() == [height - 2, width - 2]
     assert (part.labels().data > 0).sum() == (whole.labels().data > 0).sum()
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_pictures_are_turned_to_the_usual_view_and_not_mirrored(turns: int) -> None:
+    usual = np.array([[-1.4, 0.1, 0.2, 30], [0.1, 0.3, -8, 20], [0.2, -1.4, 0.4, 10], [0, 0, 0, 1]])
+    data = torch.arange(2 * 5 * 7).reshape(2, 5, 7)
+    # as numpy turns it, and its affine by where three corners of the picture come to lie
+    stored = np.rot90(data.numpy(), turns, (1, 2)).copy()
+    where = [[np.argwhere(stored == data[z, y, x].item())[0][::-1], (x, y, z)] for z, y, x in np.ndindex(2, 5, 7)]
+    before, after = (np.array([[*one[k], 1] for one in where]) for k in (0, 1))
+    affine = usual @ np.linalg.lstsq(before, after, rcond=None)[0].T
+    found = sunnybrook.upright(Image(torch.from_numpy(stored), affine))
+    assert torch.equal(found.data, data)
+    np.testing.assert_allclose(found.affine, usual, atol=1e-9)
 
 
 def staircase(seed: int) -> np.ndarray:

@@ -77,6 +77,26 @@ def test_nothing_to_compare_gives_empty_tables() -> None:
     assert len(tables.indices({})) == 0 and len(tables.annotators_indices({})) == 0
 
 
+def test_what_nobody_outlined_is_not_counted(tmp_path: Path) -> None:
+    r"""A patient whose right ventricle, and whose wall at end-systole, nobody drew; beside one who declares nothing."""
+    for subject, declared in (("a", {"outlined": {"ED": ["lv", "myocardium"], "ES": ["lv"]}}), ("b", {})):
+        write_study(tmp_path / subject, {"sa_ED": heart(24.0)}, {}, declared)
+    studies = find_studies(tmp_path)
+    whole = tables.versus_annotators(TRUTH, OUTLINED)
+    found = tables.only_outlined(whole, studies)
+    lost = found.isna() & ~whole.isna()
+    assert {name for name in found if lost[name].any()} == {
+        f"{measure}.{key}" for measure in ("dice", "mcd", "dropped") for key in ("myocardium", "rv")
+    } | {"offset.epicardium", "offset.rv"}  # fmt: skip
+    mine, es = found["subject"] == "a", found["phase"] == "ES"
+    assert (lost["dice.rv"] == mine).all() and (lost["offset.epicardium"] == (mine & es)).all()
+    people = tables.annotators_indices(OUTLINED)
+    known = tables.only_outlined(people, studies).notna()
+    assert known.loc["b"].all()
+    assert {name for name in known if known.loc["a", name]} == {"lv_edv", "lv_esv", "lv_sv", "lv_ef", "lv_mass"}
+    assert not found["dice.lv"].isna().any() and whole["dice.rv"].notna().all()  # and the table given is as it was
+
+
 def test_indices_by_subject_and_their_change_between_visits() -> None:
     found = tables.indices(TRUTH)
     assert list(found.index) == ["a", "b"] and set(tables.INDICES) <= set(found)

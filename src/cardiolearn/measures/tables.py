@@ -21,6 +21,8 @@ Found = Mapping[tuple[str, str], Image]
 Outlined = Mapping[tuple[str, str], Mapping[str, Image]]
 INDICES = ("lv_edv", "lv_esv", "lv_ef", "lv_mass", "lv_mass_es", "rv_edv", "rv_esv", "rv_ef")
 OUTRIGHT = 20.0  # points of ejection fraction; see `failed_outright`
+#: Phases that an index of a ventricle is taken from.
+_AT = {"edv": ("ED",), "esv": ("ES",), "sv": PHASES, "ef": PHASES}
 _MEASURES = {"dice": "Dice", "mcd": "MCD (mm)", "dropped": "slices dropped"}
 #: Units of what `agreement.compare` gives.
 DICE_UNITS = {f"dice.{key}": "1" for key in VENTRICLES}
@@ -102,6 +104,39 @@ def bias(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
     a, b = ours.loc[both], theirs.loc[both]
     relative = {name: 100 * (a[name] / b[name] - 1) for name, unit in BIAS_UNITS.items() if unit == "%"}
     return pd.DataFrame(relative | {"lv_ef": a["lv_ef"] - b["lv_ef"]}).rename_axis("subject")
+
+
+def only_outlined(table: pd.DataFrame, studies: Iterable[Study]) -> pd.DataFrame:
+    r"""The table without its numbers on structures that nobody outlined, as `info.toml` declares: NaN in their place.
+
+    Where a patient's right ventricle was not drawn, an overlap of 0 would not be the network's fault. Studies that
+    declare nothing keep all their numbers.
+
+    Args:
+        table: of `versus_annotators` or `versus_truth`, with a row for each subject and phase; or of
+            `annotators_indices`, by subject.
+    """
+    kept = table.copy()
+    for study in studies:
+        for phase in PHASES:
+            if (declared := study.outlined(phase)) is not None:
+                gone = [name for name in table if (at := _rests_on(name, phase)) and at not in declared]
+                rows = table.index == study.subject
+                if "phase" in table:
+                    rows = (table["subject"] == study.subject) & (table["phase"] == phase)
+                kept.loc[rows, gone] = float("nan")
+    return kept
+
+
+def _rests_on(column: str, phase: str) -> str | None:
+    r"""Key of the structure that a measure of agreement is of, or that an index needs at this phase; None of others."""
+    _, dot, key = column.partition(".")
+    if dot:
+        return {"epicardium": "myocardium"}.get(key, key)
+    if column in ("lv_mass", "lv_mass_es"):
+        return "myocardium" if phase == ("ES" if column.endswith("_es") else "ED") else None
+    side, _, index = column.partition("_")
+    return side if index in _AT and phase in _AT[index] else None
 
 
 def overview(table: pd.DataFrame, by: str) -> pd.DataFrame:

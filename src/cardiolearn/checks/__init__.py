@@ -1,4 +1,3 @@
-r"""Answer checks for the exercises: `from cardiolearn import checks`, then `checks.dice(my_dice)`.
 
 A new exercise is one `Exercise(...)` in a module of this folder and one name here.
 """
@@ -7,9 +6,17 @@ from __future__ import annotations
 
 from cardiolearn.checks.fully_convolutional import skip_join, training_step, weighted_loss
 from cardiolearn.checks.segmentation import contour_distance, dice, ejection_fraction, volume
-from cardiolearn.checks.superresolution import psnr, smooth_l1, thick_slice
+from cardiolearn.checks.superresolution import displacement, gradient_step, thin_slice
 
 __all__ = [
-    "contour_distance", "dice", "ejection_fraction", "psnr", "skip_join", "smooth_l1", "thick_slice", "training_step",
-    "volume", "weighted_loss",
-]  # fmt: skip
+    "contour_distance",
+    "dice",
+    "displacement",
+    "ejection_fraction",
+    "gradient_step",
+    "skip_join",
+    "thin_slice",
+    "training_step",
+    "volume",
+    "weighted_loss",
+]

@@ -48,8 +48,9 @@ def lab_server(folder: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     given = {
-        "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0, "ServerApp.open_browser": False,
-        "ServerApp.root_dir": folder, "IdentityProvider.token": "", "ServerApp.allow_root": True,
+        "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0,
+        "ServerApp.open_browser": False, "ServerApp.root_dir": folder, "ServerApp.allow_root": True,
+        "IdentityProvider.token": "",
         "LabApp.expose_app_in_browser": True, "LabApp.user_settings_dir": folder / ".jupyter" / "settings",
         "LabApp.workspaces_dir": folder / ".jupyter" / "workspaces",
     }  # fmt: skip

@@ -58,6 +58,10 @@ def test_what_an_executed_notebook_can_hide(tmp_path: Path) -> None:
     assert "asked for were phantom data" in judged(tmp_path, real)[0]
     elsewhere = {"name": "net", "sha256": "ab", "folder": str(tmp_path)}
     assert "from another folder" in judged(tmp_path, RECORDED, new_output("display_data", {WEIGHTS_MIME: elsewhere}))[0]
-    figure = new_output("display_data", {"image/png": "aGk="})
-    assert judged(tmp_path, RECORDED, *[figure] * 5) == []
-    assert judged(tmp_path, RECORDED, *[figure] * 6) == ["the core path shows 6 figures, 5 at most"]
+    figure = new_output("display_data", {"image/png": "aGk="}, metadata={"image/png": {"alt": "a heart"}})
+    assert judged(tmp_path, RECORDED, *[figure] * 7) == []
+    assert judged(tmp_path, RECORDED, *[figure] * 8) == ["the core path shows 8 figures, 7 at most"]
+    for metadata in ({}, {"image/png": {"alt": " "}}):
+        silent = new_output("display_data", {"image/png": "aGk="}, metadata=metadata)
+        assert "a figure without alt text" in judged(tmp_path, RECORDED, silent)[0]
+        assert "a figure without alt text" in judged(tmp_path, RECORDED, state={"outputs": [silent]})[0]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from cardiolearn.errors import InputError
 from cardiolearn.harness.asked import data_problems, start_problems, weights_problems
 from cardiolearn.harness.cells import cell_problems
-from cardiolearn.harness.notebooks import CORE_FIGURES, core_figures
+from cardiolearn.harness.contract import CORE_FIGURES
+from cardiolearn.harness.notebooks import core_figures
 from cardiolearn.lab.records import CHECK_MIME, MIME, STAGE_MIME, START_MIME, WEIGHTS_MIME, Record, from_bundle
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def judge_executed(notebook: NotebookNode, expected: dict[str, Any]) -> tuple[li
             problems.append(f"the solved exercise {check['name']!r} does not pass its own check")
     if (figures := core_figures(notebook)) > CORE_FIGURES:
         problems.append(f"the core path shows {figures} figures, {CORE_FIGURES} at most")
+    problems += _without_words(notebook)
     problems += start_problems(expected, _bundles(notebook, START_MIME))
     records: tuple[Record, ...] = ()
     try:
@@ -78,6 +80,14 @@ def judge_executed(notebook: NotebookNode, expected: dict[str, Any]) -> tuple[li
     except InputError as error:
         problems.append(str(error))
     return problems, () if problems else records
+
+
+def _without_words(notebook: NotebookNode) -> Iterator[str]:
+    r"""Figures that say nothing to who cannot see them."""
+    for output in outputs(notebook):
+        alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
+        if "image/png" in output.get("data", {}) and not alt.strip():
+            yield "a figure without alt text: give it a title, labelled axes, or alt_text.describe(figure, ...)"
 
 
 def _errors(notebook: NotebookNode) -> Iterator[str]:

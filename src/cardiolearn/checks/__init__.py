@@ -1,3 +1,4 @@
+r"""Answer checks for the exercises: `from cardiolearn import checks`, then `checks.dice(my_dice)`.
 
 A new exercise is one `Exercise(...)` in a module of this folder and one name here.
 """

@@ -73,8 +73,8 @@ gradient_step = Exercise(
     steps=(
         "The error of each voxel is linear + w * feature - wanted.",
         "The derivative of smooth-L1 is the error itself between -1 and 1, and -1 or 1 beyond: error.clamp(-1, 1).",
-        "By the chain rule, the derivative by w of a voxel's loss is that, times feature. The loss is a mean, so take the "
-        "mean over all voxels.",
+        "By the chain rule, the derivative by w of a voxel's loss is that, times feature. The loss is a mean, so take "
+        "the mean over all voxels.",
         "The new weight is w - rate * that mean: downhill, so with a minus.",
     ),
     answer="""def my_gradient_step(w, linear, feature, wanted, rate):

@@ -27,7 +27,7 @@ def test_a_gradient_step_goes_downhill_on_the_mean_of_smooth_l1() -> None:
         linear, feature, wanted, rate = rest
 
         def loss(weight: float) -> float:
-            error = np.abs((linear.double() + weight * feature - wanted).numpy())
+            error = np.abs((linear + weight * feature.double() - wanted).numpy())
             return float(np.where(error < 1, error**2 / 2, error - 0.5).mean())
 
         return w - float(rate) * (loss(w + 1e-6) - loss(w - 1e-6)) / 2e-6

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from cardiolearn.figures.learning import LearningFilm, looks
@@ -47,16 +48,17 @@ class ResidualFilm(LearningFilm):
         self._zoom = (0, 0, cut.slices, _ROWS, cut.columns)
         self._percent = 100.0 * width / (SPAN * unit_variance(truth)[1])
         missing = ((truth - middle) / width)[None, None, :, strip] - interpolate(self._strip)
-        super().__init__(self._strip[0, 0, :, _ROWS], self._shown(missing), self._residual, self._gain, steps)
+        super().__init__(self._strip[0, 0, :, _ROWS].numpy(), self._shown(missing), self._residual, self._gain, steps)
         self._looks = set(looks(steps, _LOOKS))
 
     @torch.no_grad()
-    def _residual(self) -> Tensor:
+    def _residual(self) -> NDArray[np.float32]:
         strip = self._strip.to(next(self._network.parameters()).device)
         return self._shown((self._network(strip) - interpolate(strip)).cpu())
 
-    def _shown(self, residual: Tensor) -> Tensor:
-        return self._percent * residual[self._zoom]
+    def _shown(self, residual: Tensor) -> NDArray[np.float32]:
+        percent: NDArray[np.float32] = (self._percent * residual[self._zoom]).numpy()
+        return percent
 
     def _gain(self) -> Mapping[str, float]:
         score = self._pairs.held_out_score(self._network)

@@ -42,12 +42,11 @@ def scan() -> TestStack:
 def test_what_is_added_and_gained_is_that_of_the_network() -> None:
     network, test = Brighter(), scan()
     pairs: Any = Pairs()
-    film = ResidualFilm(network, test, pairs, steps=40)
-    film(0)
-    with torch.no_grad():
-        network.more.fill_(0.5)
-    for step in range(1, 41):
-        film(step, loss=1.0 / step)
+    with ResidualFilm(network, test, pairs, steps=40) as film:
+        film(0)
+        network.more.data.fill_(0.5)
+        for step in range(1, 41):
+            film(step, loss=1.0 / step)
     found, missing, loss, gain = film.figure.axes
     percent = 100 * 0.5 * unit_variance(test.stack[0])[1] / (SPAN * unit_variance(test.volume[0])[1])
     added = torch.as_tensor(found.images[0].get_array())

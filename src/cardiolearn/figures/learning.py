@@ -63,6 +63,7 @@ class LearningFilm:
         guess: of the number of steps that something takes, drawn into the score.
     """
 
+    caption = CAPTION
     loss_name = "cross-entropy"
     truth_title = "an annotator's outline"
 
@@ -100,7 +101,7 @@ class LearningFilm:
         self.pictures.append(file.getvalue())
         self.labels.append(f"after {step} steps")
         if self._screen is not None:  # outside a notebook nothing is shown
-            self._screen.update(_shown(self.pictures[-1]), raw=True)
+            self._screen.update(_shown(self.pictures[-1], self.caption), raw=True)
 
     def _renew(self, step: int) -> None:
         self._found.clear()
@@ -133,11 +134,11 @@ class LearningFilm:
         plt.close(self.figure)
 
 
-def _shown(png: bytes) -> dict[str, str]:
+def _shown(png: bytes, caption: str) -> dict[str, str]:
     r"""A picture as a notebook shows it, with its words."""
     data = base64.b64encode(png).decode()
-    html = f'<img alt="{CAPTION}" style="max-width: 100%; height: auto" src="data:image/png;base64,{data}">'
-    return {"image/png": data, "text/html": html, "text/plain": CAPTION}
+    html = f'<img alt="{caption}" style="max-width: 100%; height: auto" src="data:image/png;base64,{data}">'
+    return {"image/png": data, "text/html": html, "text/plain": caption}
 
 
 def _plain(ax: Axes, picture: ArrayLike, labels: ArrayLike, title: str) -> None:

@@ -36,6 +36,7 @@ class ResidualFilm(LearningFilm):
         steps: of the training.
     """
 
+    caption = "what the network adds now, what is missing, the loss, and the gain on a held-out heart"
     loss_name = "smooth-L1 loss"
     truth_title = "what is missing"
 

@@ -8,16 +8,28 @@ from threading import Event
 
 import pytest
 import torch
+from lab_page import find_browser
 
 from cardiolearn.imaging import locks
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    r"""What is marked `cuda` is skipped by name where no card is."""
-    marked = [item for item in items if item.get_closest_marker("cuda")]
-    if marked and not torch.cuda.is_available():
-        for item in marked:
-            item.add_marker(pytest.mark.skip(reason="torch finds no CUDA card on this machine"))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-lesson", action="store_true", help="use every lesson in the browser, not only the first")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    r"""What a machine lacks is skipped by name: a card (`cuda`), a browser (`browser`); `every_lesson` is asked for."""
+    missing = {}
+    if not torch.cuda.is_available():
+        missing["cuda"] = "torch finds no CUDA card on this machine"
+    if find_browser() is None:
+        missing["browser"] = "no Chromium or no Playwright on this machine"
+    if not config.getoption("--every-lesson"):
+        missing["every_lesson"] = "`make browser` uses every lesson"
+    for item in items:
+        for name, reason in missing.items():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

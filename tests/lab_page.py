@@ -108,15 +108,20 @@ class LabPage:
             "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
         )
 
-    def run_all(self) -> None:
-        r"""Run every cell, and wait until the last one has run."""
-        self._do("notebook:run-all-cells", LESSON_MS)
-
-    def _do(self, command: str, patience_ms: int) -> None:
-        self.page.evaluate(
-            f"window.done = false; window.jupyterapp.commands.execute('{command}').finally(() => window.done = true); 0"
+    def picture_on_the_first_screen(self) -> bool:
+        r"""Whether a picture is seen, at least in its upper 200 pixels, before anything is run or scrolled."""
+        self.page.wait_for_load_state("networkidle")
+        return bool(
+            self.page.evaluate(
+                """[...document.querySelectorAll('.jp-Notebook img')].some((picture) => {
+                const place = picture.getBoundingClientRect();
+                return picture.naturalWidth > 0 && place.top + Math.min(place.height, 200) <= innerHeight; })"""
+            )
         )
-        self.page.wait_for_function("window.done", timeout=patience_ms)
+
+    def failures(self, i: int) -> list[str]:
+        r"""Errors that cell `i` shows."""
+        return self.output(i).locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
 
     def cell(self, i: int) -> Locator:
         return self.page.locator(".jp-Notebook .jp-Cell").nth(i)
@@ -133,4 +138,6 @@ class LabPage:
 
     def run(self, i: int) -> None:
         self.page.evaluate(f"window.jupyterapp.shell.currentWidget.content.activeCellIndex = {i}; 0")
-        self._do("notebook:run-cell", LESSON_MS)
+        self.page.evaluate("""window.done = false;
+            window.jupyterapp.commands.execute('notebook:run-cell').finally(() => window.done = true); 0""")
+        self.page.wait_for_function("window.done", timeout=LESSON_MS)

@@ -15,7 +15,9 @@ import torch
 
 from cardiolearn.imaging.reading import read_image
 from cardiolearn.imaging.study import Study, find_studies
+from cardiolearn.measures import tables
 from cardiolearn.measures.clinical import clinical_indices
+from cardiolearn.phantom.cohorts.studies import outline_all
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "course" / "real_patient"
@@ -68,6 +70,22 @@ def test_its_files_say_nothing_of_a_person(patient: Study) -> None:
     assert {path.name for path in patient.folder.iterdir()} == {
         "info.toml", "sa.nii.gz", "sa_ED.nii.gz", "sa_ES.nii.gz", "label_sa_ED.nii.gz", "label_sa_ES.nii.gz",
     }  # fmt: skip
+
+
+def test_a_lessons_tables_leave_out_what_nobody_outlined(patient: Study) -> None:
+    outlined = outline_all([patient])
+    found = {key: people["annotator"] for key, people in outlined.items()}
+    full = {key: labels.with_data(labels.data.clone()) for key, labels in found.items()}
+    for labels in full.values():  # as a network would: a wall at end-systole and a right ventricle too
+        labels.data[labels.data == 0] = 3
+        labels.data[labels.data.roll(3, -1) == 1] = 2
+    table = tables.only_outlined(tables.versus_annotators(full, outlined), [patient]).set_index("phase")
+    assert table["dice.lv"].notna().all() and table["dice.rv"].isna().all()
+    assert table["dice.myocardium"].notna().to_dict() == {"ED": True, "ES": False}
+    theirs = tables.only_outlined(tables.annotators_indices(outlined), [patient])
+    bias = tables.bias(tables.indices(full), theirs)
+    assert not np.isinf(bias.to_numpy()).any()  # nothing is divided by a wall of 0 mL
+    assert bias.columns[bias.notna().all()].to_list() == ["lv_edv", "lv_esv", "lv_mass", "lv_ef"]
 
 
 def enclosed_ml(contours: Path, border: str, frame: int) -> float:

@@ -90,22 +90,6 @@ def test_learning_curve_shows_each_training_and_their_mean() -> None:
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("subjects learnt from", "Dice")
 
 
-def test_a_trend_pairs_subjects_and_is_numpys_straight_line() -> None:
-    x, y = pd.Series([1.0, 2.0, 3.0, 4.0], index=list("abcd")), pd.Series([4.0, 3.0, 1.5, 1.0], index=list("dcba"))
-    pairs = np.array([[1.0, 1.0], [2.0, 1.5], [3.0, 3.0], [4.0, 4.0]])
-    charts.trend(ax := axes(), x, y, labels=("age", "mass"))
-    np.testing.assert_allclose(ax.collections[0].get_offsets(), pairs)
-    (line,) = ax.lines
-    np.testing.assert_allclose(line.get_ydata(), np.polyval(np.polyfit(*pairs.T, 1), line.get_xdata()), atol=1e-6)
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("age", "mass")
-    r = np.corrcoef(*pairs.T)[0, 1]
-    low, high = np.tanh(np.arctanh(r) + np.array([-1.96, 1.96]))  # Fisher's interval of four subjects: 1 / sqrt(4 - 3)
-    assert ax.get_title() == f"r = {r:.2f} [{low:.2f}, {high:.2f}]"
-    charts.trend(ax := axes(), x[:2], y, labels=("age", "mass"))
-    np.testing.assert_allclose(ax.collections[0].get_offsets(), pairs[:2])
-    assert ax.get_title() == "" and not ax.lines  # two dots have no correlation worth an interval
-
-
 def test_gains_are_differences_with_a_line_at_none() -> None:
     table = pd.DataFrame({"linear": [1.0, 2.0], "network": [1.5, 2.7]})
     figure = charts.gains({"PSNR (dB), still": table, "PSNR (dB), moved": table + 3.0}, over="linear")

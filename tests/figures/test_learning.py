@@ -3,13 +3,24 @@ r"""Learning seen: pictures at the right steps, a running mean that is numpy's, 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from sklearn.metrics import f1_score
+from torch import nn
 
-from cardiolearn.figures.learning import LearningFilm, draw_history, looks, running_mean, snapshot_figures
+from cardiolearn.figures.learning import (
+    LearningFilm,
+    draw_history,
+    feature_maps,
+    looks,
+    running_mean,
+    snapshot_figures,
+    snapshots_film,
+)
 from cardiolearn.learning.checkpoint import History
 from cardiolearn.learning.snapshots import Snapshots
 
@@ -27,26 +38,46 @@ def test_looks_are_close_together_at_first_and_end_with_the_last_step() -> None:
     assert np.all(np.diff(steps, 2) >= -1) and np.diff(steps)[0] < np.diff(steps)[-1]
 
 
+class Threshold(nn.Module):
+    r"""Finds the LV cavity in bright pixels, more of them with every call to `train`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert not self.training and not torch.is_grad_enabled()
+        return torch.cat((torch.zeros_like(x), x - self.level), 1)
+
+
+class Gradient:
+    r"""A picture that grows brighter from left to right; its right half is the LV cavity."""
+
+    def __init__(self) -> None:
+        x = torch.linspace(0, 1, 16).expand(1, 16, 16)
+        self.example = (x, (x[0] > 0.5).long())
+
+    def held_out_dice(self, network: Threshold) -> dict[str, float]:
+        found = self.example[0][0] > network.level
+        return {"lv": float(f1_score(self.example[1].ravel(), found.ravel(), zero_division=1.0))}
+
+
 def test_a_training_is_watched() -> None:
-    picture, truth = np.zeros((16, 16)), np.zeros((16, 16))
-    truth[4:8, 4:8] = 1
-    found: Iterator[float] = iter(np.linspace(0, 1, 100))
-
-    def find() -> np.ndarray:
-        labels = np.zeros((16, 16))
-        labels[4:8, 4:8] = 3 if next(found) < 0.05 else 1
-        return labels
-
-    with LearningFilm(picture, truth, find, lambda: {"lv": 0.5, "rv": 0.1}, 30) as film:
-        film(0)
+    network, data = Threshold(), Gradient()
+    with LearningFilm(network, data, 30) as film:
         for step in range(1, 31):
+            network.train()
+            network.level.data -= 0.5 / 30
             film(step, 1 / step)
     assert film.losses == pytest.approx([1 / step for step in range(1, 31)])
     assert list(film.scores) == looks(30)
+    assert film.scores[0]["lv"] == 0.0 and film.scores[30]["lv"] > 0.9
     assert film.labels[0] == "after 0 steps" and film.labels[-1] == "after 30 steps"
     sizes = {Image.open(io.BytesIO(png)).size for png in film.pictures}
     assert len(film.pictures) == len(looks(30)) and len(sizes) == 1
     assert film.pictures[0] != film.pictures[-1]
+    first = next(step for step in looks(30) if film.scores[step]["lv"] >= 0.5)
+    assert film.steps_to("lv", 0.5) == f"{first} steps" and film.steps_to("lv", 1.1) == "more than 30 steps"
 
 
 def test_recorded_snapshots_are_one_picture_a_step() -> None:
@@ -61,3 +92,23 @@ def test_a_recorded_training_shows_its_loss_and_its_score() -> None:
     left, right = draw_history(history.to_dict()).axes
     np.testing.assert_allclose(left.lines[1].get_ydata(), [3.0, 2.5, 2.0])
     np.testing.assert_allclose(right.lines[0].get_xydata(), [[2, 0.4], [3, 0.8]])
+
+
+def test_of_each_level_the_maps_that_vary_most_are_shown() -> None:
+    still, moving = np.full((4, 4), 3.0), np.eye(4)
+    figure = feature_maps(
+        np.zeros((4, 4)), [np.stack([still, moving]), np.stack([2 * moving, moving])], ["one", "two"], panels=1
+    )
+    axes = np.array(figure.axes).reshape(2, 2)
+    np.testing.assert_array_equal(axes[0, 1].images[0].get_array(), moving)
+    np.testing.assert_array_equal(axes[1, 1].images[0].get_array(), 2 * moving)
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["one", "two"]
+
+
+def test_snapshots_that_are_not_there_yet_are_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert snapshots_film(tmp_path / "none.npz") is None
+    assert capsys.readouterr().out.startswith("Not recorded yet")
+    path = tmp_path / "some.npz"
+    Snapshots(np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8), {0: np.ones((8, 8), np.uint8)}).write(path)
+    film = snapshots_film(path)
+    assert film is not None and "after 0 steps" in film.html

@@ -228,3 +228,15 @@ def test_a_box_holds_the_mask_and_nothing_that_it_need_not(
 def test_a_box_needs_a_margin_for_each_axis() -> None:
     with pytest.raises(ValueError, match="zip"):
         box_around(torch.ones(3, 4, 5), (1, 1))
+
+
+def test_one_slice_stays_in_its_place() -> None:
+    affine = np.array([[0.0, 1.5, 0.1, -40.0], [1.5, 0.0, 0.2, 7.0], [0.3, 0.1, 9.0, 3.0], [0.0, 0.0, 0.0, 1.0]])
+    cine = Image(torch.rand(2, 5, 6, 7), affine, 0.04)
+    alone = cine.one_slice(3)
+    assert alone.data.shape == (2, 1, 6, 7) and alone.frame_duration == 0.04
+    np.testing.assert_array_equal(alone.data[:, 0], cine.data[:, 3])
+    for x, y in ((0, 0), (6, 5)):
+        np.testing.assert_allclose(alone.affine @ [x, y, 0, 1], affine @ [x, y, 3, 1])
+    with pytest.raises(InputError, match="slice 5: expected below 5"):
+        cine.one_slice(5)

@@ -15,7 +15,14 @@ from scipy.spatial.transform import Rotation
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image
-from cardiolearn.measures.clinical import clinical_indices, ejection_fraction, mass_g, volumes_line, volumes_ml
+from cardiolearn.measures.clinical import (
+    clinical_indices,
+    ejection_fraction,
+    mass_g,
+    volume_curve,
+    volumes_line,
+    volumes_ml,
+)
 
 AFFINE = np.array([[0, -1.8, 0, 30], [1.8, 0, 0, -50], [0, 0, 8, -20], [0, 0, 0, 1.0]])
 TURN = Rotation.from_euler("xyz", [20, -40, 70], degrees=True).as_matrix()
@@ -110,3 +117,11 @@ def test_what_a_report_says() -> None:
     assert volumes_line(151.4, 60.6) == "EDV 151 mL, ESV 61 mL, EF 60 %"
     assert volumes_line(100.0, 120.0) == "EDV 100 mL, ESV 120 mL, EF -20 %"
     assert volumes_line(0.0, 12.0) == "no cavity found"
+
+
+def test_the_volume_curve_counts_each_frame() -> None:
+    data = torch.zeros(3, 2, 10, 10, dtype=torch.uint8)
+    data[1, :, :5], data[2, 0, 0, 0] = 1, 1
+    cine = Image(data, np.diag([2.0, 2.0, 10.0, 1.0]))
+    assert volume_curve(cine) == pytest.approx([0.0, 100 * 0.04, 0.04])
+    assert volume_curve(cine, "rv") == [0.0, 0.0, 0.0]

@@ -18,7 +18,6 @@ from cardiolearn.measures.statistics import (
     auc,
     bland_altman,
     bootstrap_interval,
-    correlation,
     mcnemar_exact,
     mcnemar_interval,
     mean_interval,
@@ -110,16 +109,6 @@ def test_bland_altman_limits_hold_95_percent() -> None:
     assert np.mean((b > result.lower) & (b < result.upper)) == pytest.approx(0.95, abs=0.005)
 
 
-def test_correlation() -> None:
-    a, b = RNG.normal(size=(2, 30))
-    result = correlation(a, a + b)
-    assert result.r == pytest.approx(np.corrcoef(a, a + b)[0, 1])
-    centre, half = np.arctanh(result.r), 1.959964 / math.sqrt(27)
-    assert (result.low, result.high) == pytest.approx((np.tanh(centre - half), np.tanh(centre + half)))
-    with pytest.raises(InputError, match="constant"):
-        correlation([1, 1, 1, 1], [1, 2, 3, 4])
-
-
 def test_auc_counts_ordered_pairs() -> None:
     scores, truth = RNG.integers(0, 10, 60), RNG.integers(0, 2, 60)
     positive, negative = scores[truth == 1], scores[truth == 0]
@@ -137,7 +126,7 @@ def test_values_that_cannot_be_averaged_are_refused(function: Callable[..., obje
             function(values)
 
 
-@pytest.mark.parametrize("function", [paired_bootstrap_interval, bland_altman, correlation])
+@pytest.mark.parametrize("function", [paired_bootstrap_interval, bland_altman])
 def test_pairs_must_be_pairs(function: Callable[..., object]) -> None:
     with pytest.raises(InputError, match="5 and 4"):
         function([1, 2, 3, 4, 5], [1, 2, 3, 4])

@@ -74,6 +74,7 @@ def test_chambers_are_those_of_the_view() -> None:
 def test_nothing_to_compare_gives_empty_tables() -> None:
     for empty in (tables.between_annotators({}), tables.versus_annotators(TRUTH, {}), tables.versus_truth({}, {})):
         assert len(empty) == 0 and "subject" in empty
+    assert len(tables.overview(tables.between_annotators({}), "pair")) == 0
     assert len(tables.indices({})) == 0 and len(tables.annotators_indices({})) == 0
 
 
@@ -193,3 +194,10 @@ def test_bias_is_relative_but_for_the_ejection_fraction() -> None:
     assert found.loc["a"].tolist() == pytest.approx([10.0, 25.0, -20.0, -25.0, -5.0])
     assert len(tables.bias(ours, tables.annotators_indices({}))) == 0
     assert len(tables.bias(tables.indices({}), tables.annotators_indices({}))) == 0
+
+
+def test_a_summary_of_visits_with_and_without_those_that_failed() -> None:
+    visits = pd.DataFrame({"subject": list("abc"), "network": [2.0, 4.0, 60.0], "observers": [3.0, 5.0, 4.0]})
+    found = tables.repeat_summary(visits.assign(failed=[0, 0, 1]))
+    assert found["all subjects"].to_dict() == {"network": 22.0, "observers": 4.0}
+    assert found["without those that failed"].to_dict() == {"network": 3.0, "observers": 4.0}

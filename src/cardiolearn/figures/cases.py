@@ -2,24 +2,28 @@ r"""Single subjects beside an observer: the worst, the median and the best, with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from cardiolearn.errors import InputError
-from cardiolearn.figures.slices import overlay
+from cardiolearn.figures.slices import automatic_above_manual, overlay
 from cardiolearn.figures.style import PALETTE
-from cardiolearn.imaging.image import Image
+from cardiolearn.imaging.image import Image, box_around
 from cardiolearn.imaging.intensity import percentiles
-from cardiolearn.imaging.structures import NAMES, VENTRICLES
+from cardiolearn.imaging.structures import NAMES, VENTRICLES, VIEW_NAMES
 from cardiolearn.measures.failures import name_failure
 from cardiolearn.measures.metrics import dice
+from cardiolearn.measures.tables import Found, Outlined, of_subject
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from cardiolearn.imaging.study import Study
 
 RANKS = ("worst", "median", "best")
 FIELD = 120.0  # mm a side that is shown of every case: one scale
@@ -30,22 +34,41 @@ DIFFERENT = {"network alone": "#D81B60", "observer alone": "#1E88E5", "two diffe
 @dataclass(frozen=True)
 class Case:
     r"""One scan `(Z, Y, X)` with the labels a network `found` and those of an `observer`, and their `dice`: the mean of
-    LV, wall and RV."""
+    the structures that the observer `outlined`, LV, wall and RV if nothing else is said."""
 
     name: str
     scan: Image
     found: Image
     observer: Image
+    outlined: tuple[str, ...] = tuple(VENTRICLES)
 
     @property
     def dice(self) -> float:
-        pairs = [(self.found.data == k, self.observer.data == k) for k in VENTRICLES.values()]
+        labels = [VENTRICLES[key] for key in self.outlined]
+        pairs = [(self.found.data == k, self.observer.data == k) for k in labels]
         return sum(dice(a, b) for a, b in pairs) / len(pairs)
 
     @property
     def shown(self) -> int:
         r"""The slice with the most pixels in which both differ."""
         return int((self.found.data != self.observer.data).flatten(1).sum(1).argmax())
+
+
+def cases_of(studies: Iterable[Study], found: Found, outlined: Outlined) -> list[Case]:
+    r"""The scans that an observer has outlined, beside the first of the observers; see `measures.tables`.
+
+    What `info.toml` says that nobody outlined counts as background of the network's labels too.
+    """
+    by_name = {study.subject: study for study in studies}
+    cases = []
+    for (subject, phase), people in outlined.items():
+        declared = by_name[subject].outlined(phase)
+        keys = tuple(key for key in VENTRICLES if declared is None or key in declared)
+        labels = found[subject, phase]
+        counted = torch.isin(labels.data, torch.tensor([VENTRICLES[key] for key in keys]))
+        scan, first = by_name[subject].image(phase=phase), next(iter(people.values()))
+        cases.append(Case(f"{subject} {phase}", scan, labels.with_data(labels.data * counted), first, keys))
+    return cases
 
 
 def ranked(cases: list[Case]) -> dict[str, Case]:
@@ -66,7 +89,7 @@ def describe(cases: Mapping[str, Case]) -> str:
     lines = []
     for rank, case in cases.items():
         lines.append(f"{rank} ({case.name}, mean Dice {case.dice:.2f}):")
-        lines.append(f"    {name_failure(case.found, case.observer).words()}")
+        lines.append(f"    {name_failure(case.found, case.observer, case.outlined).words()}")
     return "\n".join(lines)
 
 
@@ -76,7 +99,7 @@ def compare(cases: Mapping[str, Case]) -> Figure:
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
 
-    dark, bright = percentiles(np.concatenate([np.ravel(case.scan.data) for case in cases.values()]), 1, 99.5)
+    dark, bright = percentiles(np.concatenate([_near(case) for case in cases.values()]), 1, 99.5)
     figure, axes = plt.subplots(len(cases), 4, figsize=(12, 3.1 * len(cases) + 0.6), squeeze=False)
     for (rank, case), row in zip(cases.items(), axes, strict=True):
         z, spacing = case.shown, case.scan.spacing[:2]
@@ -92,6 +115,22 @@ def compare(cases: Mapping[str, Case]) -> Figure:
     handles = [Patch(facecolor=colour, edgecolor="0.5", label=words) for words, colour in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(VENTRICLES))
     return figure
+
+
+def machine_above_hand(study: Study, views: Mapping[str, Found], truth: Mapping[str, Found], *, below: str) -> Figure:
+    r"""`slices.automatic_above_manual` of one subject, in all views and phases with labels to compare with."""
+    automatic, manual = (of_subject(labels, study.subject) for labels in (views, truth))
+    words = {title: f"{VIEW_NAMES[title.split()[0]]}, {title.split()[1]}" for title in manual}
+    scans = {words[title]: study.image(*title.split()) for title in manual}
+    both = ({words[title]: labels[title] for title in manual} for labels in (automatic, manual))
+    return automatic_above_manual(scans, *both, below=below)
+
+
+def _near(case: Case) -> np.ndarray:
+    r"""Grey values of the slice that is shown, within 10 mm of what was outlined in any slice."""
+    margin = [0, *(round(10 / d) for d in case.scan.spacing[1::-1])]
+    box = box_around((case.found.data > 0) | (case.observer.data > 0), margin) or (slice(None),) * 3
+    return np.ravel(case.scan.data[case.shown][box[1:]])
 
 
 def _zoom(ax: Axes, mask: np.ndarray, spacing: tuple[float, ...]) -> None:

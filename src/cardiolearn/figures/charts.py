@@ -95,22 +95,6 @@ def expectation(ax: Axes, scans: pd.DataFrame, *, failed: float) -> None:
     ax.legend(loc="upper left", bbox_to_anchor=(0, 0.97 * failed))  # below the line there is room on the left
 
 
-def trend(ax: Axes, x: pd.Series, y: pd.Series, *, labels: tuple[str, str]) -> None:
-    r"""`y` over `x`, one dot per subject (their common index); from four subjects on with the regression line and its
-    95 % band, and Pearson's r with its interval as the title."""
-    import seaborn as sns
-
-    from cardiolearn.measures.statistics import correlation
-
-    enough = len(x) >= 4
-    dots, line = {"alpha": 0.6, "s": 25}, {"linewidth": 1.5}
-    sns.regplot(x=x, y=y.loc[x.index], ax=ax, color=BLUE, scatter_kws=dots, line_kws=line, fit_reg=enough, seed=0)
-    ax.set(xlabel=labels[0], ylabel=labels[1])
-    if enough:
-        found = correlation(x, y.loc[x.index])
-        ax.set_title(f"r = {found.r:.2f} [{found.low:.2f}, {found.high:.2f}]")
-
-
 def agreements(groups: Mapping[str, pd.DataFrame], columns: Mapping[str, str], *, quantity: str) -> Figure:
     r"""`agreement` side by side for several `columns` (column to title) of tables with one row per subject."""
     import matplotlib.pyplot as plt

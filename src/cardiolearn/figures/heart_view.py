@@ -38,13 +38,19 @@ def heart_3d(scan: Image, surfaces: Mapping[str, Mesh], *, planes: int = 3, heig
     if not surfaces or not set(surfaces) <= set(PALETTE):
         raise InputError(f"heart_3d: expected surfaces of {', '.join(PALETTE)}, got {', '.join(surfaces) or 'none'}")
     viewer = NiiVue(
-        height=height, slice_type=SliceType.RENDER, back_color=(1.0, 1.0, 1.0, 1.0), is_orientation_text_visible=False
+        height=height,
+        slice_type=SliceType.RENDER,
+        back_color=(1.0, 1.0, 1.0, 1.0),
+        is_orientation_text_visible=False,
+        loading_text="",  # it is written once the font has come, then over a heart that came sooner
     )
     drawn: list[dict[str, Any]] = [
         {"data": _surface(mesh, PALETTE[key]), "name": f"{key}.mz3"} for key, mesh in surfaces.items()
     ]
     drawn += [{"data": plane, "name": f"slice{i}.mz3"} for i, plane in enumerate(_planes(scan, surfaces, planes))]
     viewer.load_meshes(drawn)
+    for mesh in viewer.meshes[len(surfaces) :]:  # a glossy slice would be dark from most sides
+        mesh.mesh_shader_index = viewer.mesh_shader_names().index("Matte")
     return viewer
 
 
@@ -74,16 +80,20 @@ def _planes(scan: Image, surfaces: Mapping[str, Mesh], planes: int) -> list[byte
         level = (255 * (grey - darkest) / max(brightest - darkest, 1e-9)).clip(0, 255).astype(np.uint8)
         points = np.stack([x.ravel(), y.ravel(), np.full(x.size, z), np.ones(x.size)], 1) @ scan.affine.T
         colours = np.stack([level, level, level, np.full_like(level, 255)], 1)
-        made.append(mz3(points[:, :3], _grid_faces(len(rows), len(columns)), colours))
+        both = np.tile(points[:, :3], (2, 1)), np.tile(colours, (2, 1))
+        made.append(mz3(both[0], _grid_faces(len(rows), len(columns)), both[1]))
     return made
 
 
 def _grid_faces(rows: int, columns: int) -> NDArray[np.int64]:
-    r"""Two triangles for each cell of a grid of vertices, seen from both sides `(F, 3)`."""
+    r"""Two triangles for each cell of a grid of vertices, and again from behind on a second set of them `(F, 3)`.
+
+    The viewer draws only triangles that face the reader; vertices that both sides shared would have no normal.
+    """
     first = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
     right, below, across = first + 1, first + columns, first + columns + 1
     front = np.concatenate([np.stack([first, right, below], 1), np.stack([right, across, below], 1)])
-    return np.concatenate([front, front[:, ::-1]])
+    return np.concatenate([front, front[:, ::-1] + rows * columns])
 
 
 def mz3(vertices: NDArray[Any], faces: NDArray[Any], colours: NDArray[np.uint8]) -> bytes:

@@ -48,7 +48,8 @@ def quiz(questions: Sequence[dict[str, Any]]) -> Quiz:
     Where several answers are correct, the reader is to find all of them. Answers may be sealed, see `sealed`.
 
     Raises:
-        InputError: A question without text, fewer than two answers, none of them correct, or an answer incomplete.
+        InputError: A question without text, fewer than two answers, none of them correct, an answer incomplete, or
+            one whose seal does not fit.
     """
     opened = [_opened(question) for question in questions]
     for question in opened:
@@ -83,7 +84,10 @@ def _opened(question: dict[str, Any]) -> dict[str, Any]:
     for answer in question.get("answers", []):
         if "sealed" in answer:
             told = _masked(base64.b64decode(answer["sealed"]), question["question"], answer["answer"])
-            correct, feedback = json.loads(told)
+            try:
+                correct, feedback = json.loads(told)
+            except ValueError:
+                raise InputError(f"quiz: {answer['answer']!r}: its seal does not fit: was the text changed?") from None
             answer = {"answer": answer["answer"], "correct": correct, "feedback": feedback}
         answers.append(answer)
     return {"question": question.get("question", ""), "type": "many_choice", "answer_cols": 1, "answers": answers}

@@ -204,44 +204,16 @@ def automatic_above_manual(
     return figure
 
 
-def side_by_side(scan: Image, outlines: Mapping[str, Image], *, panels: int = 5, size: float = 2.4) -> Figure:
-    r"""A row for each of several `outlines` of a scan `(Z, Y, X)`, by whom; slices from one end of the last one's LV
-    cavity to the other, all in one grey scale."""
+def one_slice(image: Image, labels: Image, around: Image) -> Figure:
+    r"""A single slice `(1, Y, X)` with its labels, zoomed to what `around` `(1, Y, X)` marks; the title gives the area
+    of the LV cavity."""
     import matplotlib.pyplot as plt
 
-    spacing = scan.spacing[:2]
-    reference = list(outlines.values())[-1].data
-    shown = np.flatnonzero((reference == LV_CAVITY).flatten(1).any(1))
-    chosen = np.unique(shown[np.linspace(0, len(shown) - 1, panels).round().astype(int)]) if len(shown) else [0]
-    low, high = percentiles(scan.data, 1, 99.5)
-    rows = len(outlines)
-    figure, axes = plt.subplots(rows, len(chosen), figsize=(size * len(chosen), size * rows + 0.5), squeeze=False)
-    for row, (name, labels) in zip(axes, outlines.items(), strict=True):
-        for ax, z in zip(row, chosen, strict=True):
-            overlay(ax, scan.data[z], labels.data[z], spacing=spacing, window=(low, high))
-            focus(ax, (reference > 0).any(0), spacing=spacing)
-            first = z == chosen[0]
-            title = f"slice {z}" if name == next(iter(outlines)) else ""
-            ax.set(xticks=[], yticks=[], xlabel="", ylabel=name if first else "", title=title)
-    structure_legend(figure, np.concatenate([np.ravel(np.asarray(m.data)) for m in outlines.values()]))
-    return figure
-
-
-def feature_maps(picture: ArrayLike, maps: Sequence[ArrayLike], titles: Sequence[str], *, panels: int = 5) -> Figure:
-    r"""A row for each level of a network: a `picture` (Y, X), and of the level's maps (C, Y, X) those that vary most,
-    dark where they are zero."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(len(maps), panels + 1, figsize=(1.75 * (panels + 1), 1.75 * len(maps)), squeeze=False)
-    for row, level, title in zip(axes, maps, titles, strict=True):
-        values = np.asarray(level, dtype=np.float64)
-        most = np.argsort(values.std((1, 2)))[::-1][:panels]
-        row[0].set_ylabel(title, fontsize=11)
-        for ax, pixels in zip(row, [_plane(picture, "picture"), *values[most]], strict=True):
-            ax.imshow(pixels, cmap="gray", vmin=0, vmax=max(float(pixels.max()), 1e-9), interpolation="nearest")
-            ax.set(xticks=[], yticks=[])
-    axes[0, 0].set_title("the slice")
-    axes[0, 1].set_title("feature maps", loc="left")
+    figure, ax = plt.subplots(figsize=(4.5, 4.5))
+    overlay(ax, image.data[0], labels.data[0], spacing=image.spacing[:2])
+    focus(ax, around.data[0], spacing=image.spacing[:2])
+    square_cm = int((labels.data == LV_CAVITY).sum()) * image.spacing[0] * image.spacing[1] / 100
+    ax.set_title(f"LV cavity {square_cm:.1f} cm²")
     return figure
 
 
@@ -261,7 +233,7 @@ def observers(image: Image, outlines: Mapping[str, Image]) -> Figure:
         focus(ax, outlined[:, middle].max(0), spacing=spacing)
         ax.set_title(f"slice {z}, {title}")
     name_structures(axes[0], outlined[0, middle], spacing=spacing)
-    axes[0].legend(loc="upper right", frameon=True)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(outlines))
     return figure
 
 

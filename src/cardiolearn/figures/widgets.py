@@ -1,8 +1,9 @@
-r"""Sliders and viewers over plain functions.
+r"""Everything in a lesson that is moved, clicked or answered, under one name; and sliders over plain functions.
 
 The pattern of every lesson: a plain function draws one figure and is called once in its own cell (that figure is what
-print and CI see); the next cell wraps the *same* function. An exception in the callback is kept in the notebook's
-widget state, where `cardiolearn run` finds it.
+print and CI see); the next cell hands the *same* function to a widget. Pictures that can be drawn beforehand go into
+`film` or `swipe`, which ask nothing of the kernel; `explorer` is for what is computed at once (0.3 s). An exception in
+its callback is kept in the notebook's widget state, where `cardiolearn run` finds it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cardiolearn.errors import InputError
 from cardiolearn.figures.heart_view import heart_3d
-from cardiolearn.figures.player import film, swipe
+from cardiolearn.figures.player import Player, film, swipe
 from cardiolearn.figures.predict import predict
 from cardiolearn.figures.quiz import quiz
 from cardiolearn.imaging.reading import nifti_bytes
@@ -20,33 +21,17 @@ from cardiolearn.imaging.structures import LABELS, NAMES
 
 if TYPE_CHECKING:
     import ipywidgets
+    from matplotlib.figure import Figure
 
     from cardiolearn.imaging.image import Image
 
 __all__ = ["explorer", "film", "heart_3d", "predict", "quiz", "swipe", "volume_viewer"]
 
 
-def cine_scrubber(
-    draw: Callable[[int], object], frames: int, *, name: str = "frame", milliseconds: int = 120, first: int = 0
-) -> ipywidgets.VBox:
-    r"""A play button and a slider over `draw(t)` for t = 0 ... frames - 1.
-
-    Raises:
-        InputError: Fewer than one frame, or a first frame that does not exist.
-    """
-    import ipywidgets
-
-    if frames < 1 or not 0 <= first < frames:
-        raise InputError(f"cine_scrubber: {frames} frames, first {first}: expected 0 <= first < frames")
-    slider = ipywidgets.IntSlider(value=first, min=0, max=frames - 1, description=name, continuous_update=False)
-    play = ipywidgets.Play(value=first, min=0, max=frames - 1, interval=milliseconds)
-    ipywidgets.jslink((play, "value"), (slider, "value"))
-    picture = ipywidgets.interactive_output(draw, {_argument(draw): slider})
-    return ipywidgets.VBox([ipywidgets.HBox([play, slider]), picture])
-
-
 def explorer(draw: Callable[..., object], **choices: Sequence[Any]) -> ipywidgets.VBox:
     r"""One slider for each keyword of `draw`, over the values it may take; the first value is the start.
+
+    A change draws once, when the slider is let go.
 
     Raises:
         InputError: A keyword without values.
@@ -80,7 +65,7 @@ def volume_viewer(image: Image, labels: Image | None = None, *, height: int = 40
         from ipyniivue import NiiVue
     except ImportError:
         return _slices(image, labels)
-    viewer = NiiVue(height=height)
+    viewer = NiiVue(height=height, loading_text="")  # see heart_view
     volumes: list[dict[str, Any]] = [{"data": nifti_bytes(image), "name": "image.nii", "colormap": "gray"}]
     if labels is not None:
         volumes.append(
@@ -90,18 +75,19 @@ def volume_viewer(image: Image, labels: Image | None = None, *, height: int = 40
     return viewer
 
 
-def _slices(image: Image, labels: Image | None) -> ipywidgets.VBox:
+def _slices(image: Image, labels: Image | None) -> Player:
     r"""The fallback: one slice after another, labels on top when they share the grid."""
     import matplotlib.pyplot as plt
 
     from cardiolearn.figures.slices import overlay
 
-    def draw(z: int) -> None:
-        _, ax = plt.subplots(figsize=(5, 5))
+    def draw(z: int) -> Figure:
+        figure, ax = plt.subplots(figsize=(5, 5))
         overlay(ax, image.data[z], None if labels is None else labels.data[z], spacing=image.spacing[:2])
-        plt.show()
+        return figure
 
-    return cine_scrubber(draw, image.data.shape[0], name="slice", first=image.data.shape[0] // 2)
+    slices = range(image.data.shape[0])
+    return film((draw(z) for z in slices), [f"slice {z}" for z in slices], alt="The volume, slice by slice")
 
 
 def _label_colours() -> Any:
@@ -114,9 +100,3 @@ def _label_colours() -> Any:
     colours = [(0.0, 0.0, 0.0, 0.0), *(to_rgba(PALETTE[key]) for key in LABELS)]
     flat = [round(255 * part) for colour in colours for part in colour]
     return LUT(lut=flat, min=0, max=len(LABELS), labels=["background", *NAMES.values()])
-
-
-def _argument(draw: Callable[..., object]) -> str:
-    import inspect
-
-    return next(iter(inspect.signature(draw).parameters))

@@ -58,7 +58,7 @@ def sealed_quiz(source: str) -> str:
 
 
 def learner_notebook(notebook: NotebookNode) -> NotebookNode:
-    r"""A copy without cells tagged `solution`, without the solutions in cells tagged `exercise`, with sealed quizzes."""
+    r"""A copy without cells tagged `solution`, without the solutions in exercises, and with sealed quizzes."""
     learner = copy.deepcopy(notebook)
     learner.cells = [cell for cell in learner.cells if "solution" not in tags(cell)]
     for cell in learner.cells:

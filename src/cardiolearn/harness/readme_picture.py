@@ -9,7 +9,7 @@ from cardiolearn.imaging.files import write_atomically
 
 
 def write_picture(home: Path) -> Path:
-    r"""Write `course/figures/real_patient.png`: the kit's patient, outlined by the shipped network and the cardiologist.
+    r"""Write `course/figures/real_patient.png`: the patient, outlined by the shipped network and the cardiologist.
 
     Raises:
         InputError: the patient or the weights are missing.

@@ -87,6 +87,14 @@ class Image:
             raise InputError(f"frame {t}: expected below {self.n_frames}")
         return Image(self.data[t] if self.data.ndim == 4 else self.data, self.affine)
 
+    def one_slice(self, z: int) -> Image:
+        r"""Slice `z` alone, in its place: `(1, Y, X)`, of a cine `(T, 1, Y, X)`."""
+        if not 0 <= z < self.data.shape[-3]:
+            raise InputError(f"slice {z}: expected below {self.data.shape[-3]}")
+        affine = np.array(self.affine)
+        affine[:, 3] = self.affine @ [0, 0, z, 1]
+        return replace(self, data=self.data[..., z : z + 1, :, :], affine=affine)
+
     def with_data(self, data: torch.Tensor) -> Image:
         r"""Other values on the same grid: `data` keeps `(Z, Y, X)`, frames may come or go."""
         if data.shape[-3:] != self.data.shape[-3:]:

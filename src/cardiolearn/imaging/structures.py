@@ -30,5 +30,6 @@ ATRIA = {key: LABELS[key] for key in ("la", "ra")}
 CHAMBERS = {"la_2ch": {key: LABELS[key] for key in ("lv", "myocardium", "la")}, "la_4ch": LABELS}
 
 VIEWS = ("sa", "la_2ch", "la_4ch")  # short axis, two chambers, four chambers
+VIEW_NAMES = {"sa": "short axis", "la_2ch": "2 chambers", "la_4ch": "4 chambers"}
 PHASES = ("ED", "ES")  # end-diastole, end-systole
 MYOCARDIAL_DENSITY = 1.05  # g/mL

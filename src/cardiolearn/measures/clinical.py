@@ -59,6 +59,11 @@ def implausible(volumes: Mapping[str, float]) -> list[str]:
     return said + ([f"LV mass {mass:.1f} g"] if mass and not LEAST_G <= mass <= MOST_G else [])
 
 
+def volume_curve(labels: Image, structure: str = "lv") -> list[float]:
+    r"""Volume of a structure in mL in each frame of labels `(T, Z, Y, X)`."""
+    return [volumes_ml(labels.frame(t))[structure] for t in range(labels.n_frames)]
+
+
 def volumes_line(edv: float, esv: float) -> str:
     r"""What a report says of a ventricle, from its end-diastolic and end-systolic volume in mL.
 

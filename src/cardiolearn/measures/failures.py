@@ -2,6 +2,7 @@ r"""What is wrong with an outline, named in words: which structure, where in the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -55,10 +56,10 @@ class Failure(NamedTuple):
 _AT = {"base": "at the base", "middle": "in the middle of the heart", "apex": "at the apex"}
 
 
-def name_failure(found: Image, reference: Image) -> Failure:
-    r"""What is most wrong with label maps `(Z, Y, X)` of one grid: of the structure with the lowest Dice, the size, the
-    part of the heart, and the slices that only one of both has."""
-    scores = {key: dice(found.data == label, reference.data == label) for key, label in VENTRICLES.items()}
+def name_failure(found: Image, reference: Image, among: Sequence[str] = tuple(VENTRICLES)) -> Failure:
+    r"""What is most wrong with label maps `(Z, Y, X)` of one grid: of the structure with the lowest Dice `among` some,
+    the size, the part of the heart, and the slices that only one of both has."""
+    scores = {key: dice(found.data == VENTRICLES[key], reference.data == VENTRICLES[key]) for key in among}
     key = min(scores, key=lambda k: scores[k])
     ours, theirs = (image.data == VENTRICLES[key] for image in (found, reference))
     size = int(theirs.sum())

@@ -22,14 +22,6 @@ class Agreement(NamedTuple):
     upper: float
 
 
-class Correlation(NamedTuple):
-    r"""Pearson's r with its confidence interval."""
-
-    r: float
-    low: float
-    high: float
-
-
 def bootstrap_interval(values: ArrayLike, level: float = 0.95, n: int = 10_000, seed: int = 0) -> tuple[float, float]:
     r"""Percentile bootstrap interval of the mean over subjects: what would other patients give?
 
@@ -133,18 +125,6 @@ def bland_altman(a: ArrayLike, b: ArrayLike) -> Agreement:
     difference = first - second
     bias, sd = float(difference.mean()), float(difference.std(ddof=1))
     return Agreement(bias, sd, bias - 1.96 * sd, bias + 1.96 * sd)
-
-
-def correlation(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Correlation:
-    r"""Pearson's correlation with Fisher's interval; it needs four subjects, and values that vary."""
-    from scipy import stats
-
-    first, second = _pair(a, b, at_least=4)
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        raise InputError("correlation: expected values that vary, got a constant")
-    result = stats.pearsonr(first, second)
-    interval = result.confidence_interval(level)
-    return Correlation(float(result.statistic), float(interval.low), float(interval.high))
 
 
 def rank_correlation_shares(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:

@@ -28,6 +28,8 @@ _MEASURES = {"dice": "Dice", "mcd": "MCD (mm)", "dropped": "slices dropped"}
 DICE_UNITS = {f"dice.{key}": "1" for key in VENTRICLES}
 CONTOUR_UNITS = {f"mcd.{key}": "mm" for key in VENTRICLES}
 OFFSET_UNITS = {f"offset.{key}": "mm" for key in BORDERS}
+#: Units of the indices that a report states.
+INDEX_UNITS = {"lv_edv": "mL", "lv_esv": "mL", "lv_ef": "%", "lv_mass": "g", "lv_mass_es": "g"}
 #: Units of what `bias` compares.
 BIAS_UNITS = {"lv_edv": "%", "lv_esv": "%", "lv_mass": "%", "lv_mass_es": "%", "lv_ef": "points"}
 
@@ -140,7 +142,12 @@ def _rests_on(column: str, phase: str) -> str | None:
 
 
 def overview(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    r"""Means of what `agreement.compare` gives, for a reader: a row for each measure, a column for each of `by`."""
+    r"""Means of what `agreement.compare` gives, for a reader: a row for each measure, a column for each of `by`.
+
+    Empty where nobody was compared, as with the scans of a single annotator.
+    """
+    if by not in table:
+        return pd.DataFrame()
     rows = {f"{m}.{key}": f"{NAMES[key]}, {what}" for m, what in _MEASURES.items() for key in VENTRICLES}
     means = table.groupby(by, sort=False).mean(numeric_only=True).T
     return means.loc[[name for name in rows if name in means.index]].rename(index=rows).round(2)
@@ -182,6 +189,12 @@ def repeated(first: Found, second: Found, outlined_first: Outlined, outlined_sec
     table = pd.DataFrame({"network": change["network"].fillna(100.0), "failed": failed[0] + failed[1]})
     table["observers"] = pd.DataFrame(change)[people].mean(axis=1)
     return table.rename_axis("subject").reset_index()
+
+
+def repeat_summary(visits: pd.DataFrame) -> pd.DataFrame:
+    r"""Mean differences of `repeated` in points, of all subjects and of those whose visits the network did not fail."""
+    whose = {"all subjects": visits, "without those that failed": visits[visits["failed"] == 0]}
+    return pd.DataFrame({name: rows[["network", "observers"]].mean() for name, rows in whose.items()}).round(1)
 
 
 def _of(outlined: Outlined, name: str) -> Found:

@@ -15,6 +15,7 @@ from scipy.spatial import ConvexHull
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image, resample
 from cardiolearn.imaging.reading import read_image, read_labels, write_image
+from cardiolearn.imaging.study import write_study
 from cardiolearn.measures.metrics import dice
 from cardiolearn.methods.segmentation import command
 from cardiolearn.methods.segmentation.command import read_scan, segment_file, warning, what_to_check
@@ -276,3 +277,11 @@ def test_real_four_chamber_view(real_scans: Path, tmp_path: Path) -> None:
     areas = [(found.data[:, 0] == k).flatten(1).sum(1) for k in (1, 4)]
     assert areas[0].argmax() < 3 and 5 < areas[0].argmin() < 14  # frames of 25
     assert areas[1].argmax() > 5  # the atrium fills while the ventricle empties
+
+
+def test_advice_names_the_study_and_what_to_look_at(tmp_path: Path) -> None:
+    image, truth = ringed_heart()
+    study = write_study(tmp_path / "s", {"sa_ED": image}, {"sa_ED": truth}, {"subject": "s"})
+    first, *lines = command.advice(study, ReadsGrey()).split("\n  ")
+    told = what_to_check(*segment_softly(study.image(phase="ED"), ReadsGrey()))
+    assert first == "s" and lines == (told or ["nothing stands out; look at it all the same"])

@@ -1,4 +1,4 @@
-r"""Short trainings on varied data: the right slices, Dice by subject, a stage that repeats itself, unusual subjects."""
+r"""Short trainings on varied data: the right slices, Dice by subject, a stage that repeats itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from hearts import disc_maps, here
-from scipy.spatial.distance import mahalanobis
 from sklearn.metrics import f1_score
 from torch import nn
 
@@ -18,10 +17,9 @@ from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import write_tensors
 from cardiolearn.learning.experiment import run_variants
 from cardiolearn.methods.segmentation import data_study
-from cardiolearn.methods.segmentation.data_study import DataVariant, unusualness
+from cardiolearn.methods.segmentation.data_study import DataVariant
 from cardiolearn.methods.segmentation.fcn import FCN
 from cardiolearn.phantom.body.disease import Cohort
-from cardiolearn.phantom.body.subject import sample_cohort, sample_subject
 from cardiolearn.phantom.cohorts import cache, observers
 from cardiolearn.phantom.cohorts.slice_maps import (
     SIZE,
@@ -208,17 +206,3 @@ def of_the_first(index: int, cohort: Cohort, seed: int, annotators: Sequence[obs
         return sample_slices(index, cohort, seed, annotators)
     nothing = torch.zeros(SLICES_PER_SUBJECT, 3, SIZE, SIZE, dtype=torch.uint8)
     return SliceMaps(nothing, nothing[:, 0])
-
-
-def test_unusualness_is_scipys_mahalanobis_distance() -> None:
-    names = ["lv_edv", "lv_esv", "rv_edv", "rv_esv", "lv_mass"]
-    subjects = [sample_subject(i, cohort="test", seed=0) for i in range(4)]
-    infos = [
-        {"subject": s.identity, "lv_mass_g": s.lv_mass, **{f"{n}_ml": getattr(s, n) for n in names[:4]}}
-        for s in subjects
-    ]
-    usual = np.log([[getattr(s, n) for n in names] for s in sample_cohort(500, cohort="train", seed=0)])
-    inverse = np.linalg.inv(np.cov(usual.T))
-    expected = [mahalanobis(np.log([getattr(s, n) for n in names]), usual.mean(0), inverse) for s in subjects]
-    assert unusualness(infos).to_numpy() == pytest.approx(expected)
-    assert list(unusualness(infos).index) == [s.identity for s in subjects]

@@ -77,3 +77,43 @@ def test_the_mean_rank_is_the_area_under_the_roc_curve() -> None:
     assert len(ranks) == (dice < robustness.FAILED).sum() and ranks.index.is_unique
     assert len(robustness.flag_ranks(table.assign(dice=0.9))) == 0
     assert len(robustness.flag_ranks(table.assign(dice=0.1))) == 0
+
+
+def test_a_changed_slice_is_that_slice_with_its_contrast_and_grain_of_the_asked_strength() -> None:
+    scan, _ = ringed_heart()
+    z = len(scan.data) // 2
+    same = robustness.changed_slice(scan, z, 1.0, 0.0)
+    np.testing.assert_allclose(same.data, scan.data[z : z + 1], rtol=1e-5, atol=1e-3)
+    assert robustness.changed_slice(scan, z, 0.0, 0.0).data.std() < 1e-3
+    grain = robustness.changed_slice(scan, z, 1.0, 0.1).data - same.data
+    assert float(grain.std()) == pytest.approx(0.1 * np.percentile(scan.data, 99), rel=0.05)
+    assert robustness.changed_slice(scan, z, 1.0, 0.2).data.numpy() == pytest.approx(
+        (same.data + 2 * grain).numpy(), abs=1e-4
+    )
+
+
+def test_records_of_cues_are_by_method_cue_and_subject() -> None:
+    rows = [
+        {"subject": s, "cue": cue, "method": m, "dice.lv": 0.1 * i, "dice": 0.01 * i}
+        for i, (s, cue, m) in enumerate(
+            (s, cue, m)
+            for s in ("a", "b")
+            for cue in ("plain", "heart moved")
+            for m in ("rules", "network", "network, one side")
+        )
+    ]
+    found = robustness.cue_records(pd.DataFrame(rows))
+    assert list(found) == ["cues", "cues.one_side", "plain.lv"]
+    assert found["cues"].loc["b", "moved"] == pytest.approx(0.10)
+    assert found["cues.one_side"].loc["a", "plain"] == pytest.approx(0.02)
+    assert found["plain.lv"].loc["b"].to_dict() == pytest.approx({"network": 0.7, "rules": 0.6})
+
+
+def test_rules_and_network_are_what_they_say() -> None:
+    scan, truth = ringed_heart()
+    methods = robustness.rules_and_network(ReadsGrey())
+    assert list(methods) == ["rules", "network", "network, one side"]
+    for name, method in methods.items():
+        found = method(scan)
+        assert found.data.shape == truth.data.shape, name
+        assert float(((found.data == 1) & (truth.data == 1)).sum()) > 0

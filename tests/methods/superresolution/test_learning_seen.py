@@ -43,7 +43,6 @@ def test_what_is_added_and_gained_is_that_of_the_network() -> None:
     network, test = Brighter(), scan()
     pairs: Any = Pairs()
     with ResidualFilm(network, test, pairs, steps=40) as film:
-        film(0)
         network.more.data.fill_(0.5)
         for step in range(1, 41):
             film(step, loss=1.0 / step)

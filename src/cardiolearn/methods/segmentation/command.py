@@ -6,20 +6,20 @@ import os
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.reading import read_image, write_image
 from cardiolearn.imaging.structures import LABELS, NAMES, VENTRICLES
-from cardiolearn.imaging.study import open_study
+from cardiolearn.imaging.study import Study, open_study
 from cardiolearn.learning.device import pick_device
 from cardiolearn.learning.weights import load_weights, ready
 from cardiolearn.measures.clinical import ejection_fraction, implausible, mass_g, volumes_ml
 from cardiolearn.measures.confidence import doubtful_slices, expected_dice
 from cardiolearn.methods.segmentation.fcn import FCN
 from cardiolearn.methods.segmentation.heart_place import SHORT_AXIS, ViewPlan, plan_of
-from cardiolearn.methods.segmentation.whole_scan import segment_fullest
+from cardiolearn.methods.segmentation.whole_scan import segment_fullest, segment_softly
 
 DOUBTFUL = 0.8  # expected Dice below which a structure wants looking at
 
@@ -105,6 +105,13 @@ def what_to_check(labels: Image, soft: Tensor, plan: ViewPlan = SHORT_AXIS) -> l
     slices = doubtful_slices(labels.data, soft) if plan is SHORT_AXIS else []
     lines = [f"look at: {', '.join(low)}"] if low else []
     return lines + ([f"unsure in slices {', '.join(map(str, slices))} (counted from 0)"] if slices else [])
+
+
+def advice(study: Study, network: nn.Module) -> str:
+    r"""`what_to_check` of a study's end-diastole, or first frame: its name and a line for each sentence."""
+    image = study.image(phase="ED" if study.has(phase="ED") else None).frame(0)
+    told = what_to_check(*segment_softly(image, network))
+    return "\n  ".join([study.subject, *(told or ["nothing stands out; look at it all the same"])])
 
 
 def _found(labels: Image, plan: ViewPlan) -> list[str]:

@@ -8,14 +8,13 @@ Each seed learns from other subjects, so trainings of one variant differ by the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
@@ -25,7 +24,6 @@ from cardiolearn.learning.training import TrainingPlan, train
 from cardiolearn.measures.metrics import dice
 from cardiolearn.methods.segmentation.fcn import FCN
 from cardiolearn.methods.segmentation.training_slices import TrainingSlices, found_labels
-from cardiolearn.phantom.body.subject import sample_cohort
 from cardiolearn.phantom.cohorts.cache import kept
 from cardiolearn.phantom.cohorts.observers import ANNOTATORS, Observer
 from cardiolearn.phantom.cohorts.rendering import render_batch
@@ -187,18 +185,3 @@ def _by_subject(network: nn.Module, pictures: Pictures) -> list[dict[str, float]
         larger = 100.0 * (cavities[0] / cavities[1] - 1) if cavities[1] else float("nan")
         rows.append({"dice": sum(each) / len(each), "cavity": larger})
     return rows
-
-
-def unusualness(infos: Iterable[Mapping[str, Any]], n: int = 500) -> pd.Series:
-    r"""How far each subject lies from the training cohort (Mahalanobis distance), by subject.
-
-    Compared are the logarithms of the true volumes of both ventricles and of the LV mass with those of `n` subjects of
-    the phantom's training cohort. `infos` are those of phantom studies.
-    """
-    names = ["lv_edv", "lv_esv", "rv_edv", "rv_esv", "lv_mass"]
-    usual = np.log([[getattr(s, name) for name in names] for s in sample_cohort(n, cohort="train", seed=0)])
-    facts = {i["subject"]: [i[f"{name}_{'g' if name == 'lv_mass' else 'ml'}"] for name in names] for i in infos}
-    away = np.log(list(facts.values())) - usual.mean(0)
-    inverse = np.linalg.inv(np.cov(usual, rowvar=False))
-    distance = np.sqrt(np.einsum("ij,jk,ik->i", away, inverse, away))
-    return pd.Series(distance, index=pd.Index(list(facts), name="subject"), name="unusualness")

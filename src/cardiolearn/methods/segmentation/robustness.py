@@ -2,6 +2,7 @@ r"""What methods make of scans that were tampered with or spoilt, beside what th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,14 +14,17 @@ from tqdm import tqdm
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image
+from cardiolearn.imaging.intensity import percentiles
 from cardiolearn.imaging.structures import VENTRICLES
 from cardiolearn.imaging.study import Study
 from cardiolearn.measures.agreement import compare
 from cardiolearn.measures.confidence import calibration, expected_dice
 from cardiolearn.measures.metrics import dice
 from cardiolearn.measures.statistics import rank_correlation_shares
-from cardiolearn.methods.segmentation.whole_scan import segment_softly
-from cardiolearn.phantom.scanners.artefacts import CONFLICTS, KINDS, degrade
+from cardiolearn.methods.segmentation.heart_place import ONE_SIDE
+from cardiolearn.methods.segmentation.rules import find_lv_cavity
+from cardiolearn.methods.segmentation.whole_scan import segment, segment_softly
+from cardiolearn.phantom.scanners.artefacts import CONFLICTS, KINDS, degrade, with_contrast
 
 FAILED = 0.8  # mean Dice of the three structures below which a segmentation is not fit for use
 
@@ -31,7 +35,7 @@ def with_conflicting_cues(studies: Iterable[Study], methods: Mapping[str, Callab
     Columns `subject`, `cue`, `method`, `dice.lv`, `dice.myocardium`, `dice.rv` and their mean, `dice`.
     """
     rows: list[dict[str, Any]] = []
-    for study in tqdm(list(studies), desc="changing cues", unit="subject"):
+    for study in tqdm(list(studies), desc="changing cues", unit="subject", leave=False, file=sys.stdout):
         image, truth = study.image(phase="ED"), study.labels(phase="ED")
         scans = {"plain": (image, truth)} | {cue: change(image, truth) for cue, change in CONFLICTS.items()}
         for cue, (changed, labels) in scans.items():
@@ -42,6 +46,39 @@ def with_conflicting_cues(studies: Iterable[Study], methods: Mapping[str, Callab
     return pd.DataFrame(rows)
 
 
+def rules_and_network(network: nn.Module) -> dict[str, Callable[[Image], Image]]:
+    r"""The methods that lesson 1 compares: rules, the network, and the network on each scan only as it is."""
+    return {
+        "rules": find_lv_cavity,
+        "network": lambda image: segment(image, network),
+        "network, one side": lambda image: segment(image, network, ONE_SIDE),
+    }
+
+
+def changed_slice(scan: Image, z: int, contrast: float, noise: float) -> Image:
+    r"""Slice `z` of a scan `(Z, Y, X)` alone, `(1, Y, X)`, with its contrast times `contrast`, and with Gaussian noise:
+    always the same grain, of a standard deviation of `noise` times the scan's brightest signal (99th percentile)."""
+    one = with_contrast(scan.one_slice(z), contrast)
+    grain = torch.randn(one.data.shape, generator=torch.Generator().manual_seed(0))
+    return one.with_data(one.data + noise * percentiles(scan.data, 99)[0] * grain)
+
+
+def cue_records(cues: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    r"""Tables by the prefix of their records, a row per subject: the network's mean Dice in each cue conflict, averaged
+    over views of the scan (`cues`) or not (`cues.one_side`), and the LV cavity's in plain scans by rules and by the
+    network (`plain.lv`).
+
+    Args:
+        cues: of :func:`with_conflicting_cues`, by `rules`, `network` and `network, one side`.
+    """
+    named = cues.assign(cue=cues["cue"].str.split().str[-1])
+    tables = {}
+    for method, prefix in (("network", "cues"), ("network, one side", "cues.one_side")):
+        tables[prefix] = named[named["method"] == method].pivot(index="subject", columns="cue", values="dice")
+    plain = cues[(cues["cue"] == "plain") & cues["method"].isin(("rules", "network"))]
+    return tables | {"plain.lv": plain.pivot(index="subject", columns="method", values="dice.lv")}
+
+
 def of_spoilt_scans(studies: Iterable[Study], network: nn.Module, seed: int) -> pd.DataFrame:
     r"""True and expected Dice at end-diastole, of the scan as it was and spoilt in each way to a random degree.
 
@@ -49,7 +86,7 @@ def of_spoilt_scans(studies: Iterable[Study], network: nn.Module, seed: int) -> 
     `confidence.calibration`, of which each scan has one per bin, `bin`, `stated`, `right`, `pixels`.
     """
     parts = []
-    for study in tqdm(list(studies), desc="spoiling scans", unit="subject"):
+    for study in tqdm(list(studies), desc="spoiling scans", unit="subject", leave=False, file=sys.stdout):
         image, truth = study.image(phase="ED"), study.labels(phase="ED")
         generator = torch.Generator().manual_seed(
             seed * 1_000_003 + int(study.info.get("annotators_seed", 0)) % 1_000_003

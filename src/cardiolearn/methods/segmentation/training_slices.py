@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from cardiolearn.imaging.slices import PIXEL
 from cardiolearn.imaging.structures import LABELS
 from cardiolearn.measures.metrics import dice
 from cardiolearn.phantom.cohorts.rendering import render_batch
-from cardiolearn.phantom.cohorts.slice_maps import SliceMaps
+from cardiolearn.phantom.cohorts.slice_maps import SliceMaps, sample_long_axis_slices, sample_slice_maps
 from cardiolearn.phantom.scanners.mri import ANY_VENDOR, Vendor
 
 
@@ -81,6 +82,18 @@ class TrainingSlices:
         if device not in self._there:
             self._there[device] = SliceMaps(self.maps.tissue.to(device), self.maps.label.to(device))
         return self._there[device]
+
+
+def short_axis(subjects: int, folder: Path, seed: int) -> TrainingSlices:
+    r"""Slices of the training cohort, kept in `folder`; those of the last 14 subjects are held out."""
+    maps = sample_slice_maps(subjects, folder / "slices", seed=seed)
+    return TrainingSlices(maps, len(maps) - 98)
+
+
+def long_axis(subjects: int, folder: Path, seed: int) -> TrainingSlices:
+    r"""Both long-axis views, with atria; those of the last 20 subjects are held out."""
+    maps = sample_slice_maps(subjects, folder / "long_axis", seed=seed, sample=sample_long_axis_slices)
+    return TrainingSlices(maps, len(maps) - 80, n_classes=6)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ labels return to the scan's own grid.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -120,7 +121,7 @@ def segment_all(
 
     found, seconds = {}, {}
     seen = [study for study in studies if any(study.has(view, phase) for phase in PHASES)]
-    for study in tqdm(seen, desc=f"segmenting {view}", unit="subject", disable=not seen):
+    for study in tqdm(seen, desc=f"segmenting {view}", unit="subject", disable=not seen, leave=False, file=sys.stdout):
         scans = {phase: study.image(view, phase) for phase in PHASES if study.has(view, phase)}
         start = time.perf_counter()
         for phase, image in scans.items():

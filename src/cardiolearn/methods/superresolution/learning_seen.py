@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from cardiolearn.figures.learning import LearningFilm, looks
+from cardiolearn.figures.learning import TrainingFilm
 from cardiolearn.figures.style import BLUE
 from cardiolearn.imaging.intensity import SPAN, unit_variance
 from cardiolearn.methods.superresolution.networks import interpolate
@@ -27,8 +25,8 @@ _LOOKS = 6  # a look at the held-out subject takes a second
 _ROWS = 6  # pixels on either side of the cut that a network is shown
 
 
-class ResidualFilm(LearningFilm):
-    r"""What a `network` adds to one example while it trains, beside what it should add; see `LearningFilm`.
+class ResidualFilm(TrainingFilm):
+    r"""A `TrainingFilm` of what a `network` adds to one example, beside what it should add.
 
     Args:
         scan: the example, at end-diastole.
@@ -38,38 +36,38 @@ class ResidualFilm(LearningFilm):
 
     caption = "what the network adds now, what is missing, the loss, and the gain on a held-out heart"
     loss_name = "smooth-L1 loss"
-    truth_title = "what is missing"
 
     def __init__(self, network: nn.Module, scan: TestStack, pairs: TrainingPairs, steps: int) -> None:
-        self._network, self._pairs = network, pairs
+        self._pairs = pairs
         cut, truth = HeartCut.through(scan.labels[0]), scan.volume[0]
         strip = slice(cut.row - _ROWS, cut.row + _ROWS + 1)  # a network sees a few rows on either side, and no more
         middle, width = unit_variance(scan.stack[0])
         self._strip = ((scan.stack[0] - middle) / width)[None, None, :, strip]
         self._zoom = (0, 0, cut.slices, _ROWS, cut.columns)
         self._percent = 100.0 * width / (SPAN * unit_variance(truth)[1])
-        missing = ((truth - middle) / width)[None, None, :, strip] - interpolate(self._strip)
-        super().__init__(self._strip[0, 0, :, _ROWS].numpy(), self._shown(missing), self._residual, self._gain, steps)
-        self._looks = set(looks(steps, _LOOKS))
+        self._missing = ((truth - middle) / width)[None, None, :, strip] - interpolate(self._strip)
+        super().__init__(network, steps, n_looks=_LOOKS)
+
+    def _draw_truth(self, ax: Axes) -> None:
+        self._draw_residual(ax, self._missing, "what is missing")
 
     @torch.no_grad()
-    def _residual(self) -> NDArray[np.float32]:
+    def _draw_found(self, ax: Axes, title: str) -> None:
         strip = self._strip.to(next(self._network.parameters()).device)
-        return self._shown((self._network(strip) - interpolate(strip)).cpu())
+        self._draw_residual(ax, (self._network(strip) - interpolate(strip)).cpu(), title)
 
-    def _shown(self, residual: Tensor) -> NDArray[np.float32]:
-        percent: NDArray[np.float32] = (self._percent * residual[self._zoom]).numpy()
-        return percent
+    def _draw_residual(self, ax: Axes, residual: Tensor, title: str) -> None:
+        percent = (self._percent * residual[self._zoom]).numpy()
+        ax.imshow(
+            percent, cmap="RdBu", vmin=-LIMIT, vmax=LIMIT, aspect=SPACING[2] / SPACING[0], interpolation="nearest"
+        )
+        ax.set(title=title)
+        ax.set_axis_off()
 
-    def _gain(self) -> Mapping[str, float]:
+    def _scored(self) -> Mapping[str, float]:
         score = self._pairs.held_out_score(self._network)
         first = next(iter(self.scores.values()), {"score": score})["score"]  # at step 0 it is linear interpolation
         return {"score": score, "gain": score - first}
-
-    def _show(self, ax: Axes, found: ArrayLike, title: str) -> None:
-        ax.imshow(found, cmap="RdBu", vmin=-LIMIT, vmax=LIMIT, aspect=SPACING[2] / SPACING[0], interpolation="nearest")
-        ax.set(title=title)
-        ax.set_axis_off()
 
     def _draw_scores(self, ax: Axes) -> None:
         ax.plot(list(self.scores), [score["gain"] for score in self.scores.values()], "o-", markersize=4, color=BLUE)

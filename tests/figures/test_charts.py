@@ -88,3 +88,17 @@ def test_learning_curve_shows_each_training_and_their_mean() -> None:
     assert list(many.get_xdata()) == [64] and list(many.get_ydata()) == [0.8]
     assert ax.get_xscale() == "log" and [t.get_text() for t in ax.get_xticklabels()] == ["4", "64"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("subjects learnt from", "Dice")
+
+
+def test_gains_are_differences_with_a_line_at_none() -> None:
+    table = pd.DataFrame({"linear": [1.0, 2.0], "network": [1.5, 2.7]})
+    figure = charts.gains({"PSNR (dB), still": table, "PSNR (dB), moved": table + 3.0}, over="linear")
+    for ax in figure.axes:
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["network"]
+        heights = [line.get_ydata() for line in ax.lines]
+        assert any(np.allclose(np.asarray(y, dtype=float), [0.5, 0.7]) for y in heights)
+        assert any((np.asarray(y) == 0.0).all() for y in heights)
+        assert ax.get_ylabel() == "difference from linear"
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    apart = charts.gains({"PSNR (dB)": table, "SSIM": table / 10}, over="linear")
+    assert apart.axes[0].get_ylim() != apart.axes[1].get_ylim()

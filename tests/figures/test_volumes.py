@@ -23,11 +23,37 @@ def test_planes_share_a_grey_scale_and_lie_in_mm() -> None:
         volumes.side_by_side({}, spacing=(1.0, 1.0))
 
 
-def test_errors_are_percent_of_the_range() -> None:
-    truth = np.zeros((4, 5))
-    figure = volumes.error_maps({"off": truth - 30.0, "right": truth}, truth, span=200.0, spacing=(1.0, 1.0))
-    assert (figure.axes[0].images[0].get_array() == 15.0).all() and (figure.axes[1].images[0].get_array() == 0).all()
-    assert figure.axes[-1].get_ylabel() == "error (% of the range)"
+def test_maps_share_one_scale_whose_middle_is_zero() -> None:
+    planes = {"above": np.full((4, 5), 3.0), "below": np.full((4, 5), -9.0)}
+    figure = volumes.signed_maps(planes, limit=6.0, label="gain (%)", spacing=(1.0, 2.0), down="z")
+    images = [ax.images[0] for ax in figure.axes[:2]]
+    assert [image.get_clim() for image in images] == [(-6.0, 6.0)] * 2
+    red, _, blue, _ = images[0].to_rgba(np.array([3.0]))[0]
+    assert blue > red + 0.2  # above 0 is blue
+    assert images[0].to_rgba(np.array([0.0]))[0][:3].min() > 0.95  # and nothing is white
+    assert figure.axes[-1].get_ylabel() == "gain (%)" and figure.axes[0].get_ylabel() == "z (mm)"
+
+
+def test_every_subject_has_a_row_in_its_own_grey_scale() -> None:
+    rows = {name: {"linear": np.full((6, 5), 2.0), "truth": top * np.arange(30.0).reshape(6, 5)}
+            for name, top in (("worst", 1.0), ("best", 10.0))}  # fmt: skip
+    compared = {name: np.zeros((6, 5)) for name in rows}
+    figure = volumes.subject_rows(rows, compared, title="nearer", label="%", spacing=(1.0, 2.0), down="z", limit=3.0)
+    panels = [ax for ax in figure.axes if ax.images][:6]
+    clims = [panel.images[0].get_clim() for panel in panels]
+    assert clims[0] == clims[1] == tuple(np.percentile(rows["worst"]["truth"], (1, 99)))
+    assert clims[3] == clims[4] == tuple(np.percentile(rows["best"]["truth"], (1, 99)))
+    assert clims[2] == clims[5] == (-3.0, 3.0)
+    assert [panel.get_title() for panel in panels] == ["linear", "truth", "nearer", "", "", ""]
+    assert [panel.get_ylabel() for panel in panels[::3]] == ["worst\nz (mm)", "best\nz (mm)"]
+
+
+def test_two_pictures_of_a_swipe_have_one_size_and_scale() -> None:
+    one, other = (
+        volumes.picture(np.full((6, 5), value), window=(0.0, 9.0), spacing=(1.0, 2.0), down="z") for value in (1.0, 7.0)
+    )
+    assert (one.get_size_inches() == other.get_size_inches()).all()
+    assert one.axes[0].images[0].get_clim() == other.axes[0].images[0].get_clim() == (0.0, 9.0)
 
 
 def test_surfaces_are_drawn_to_scale() -> None:

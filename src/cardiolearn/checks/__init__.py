@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from cardiolearn.checks.fully_convolutional import skip_join, training_step, weighted_loss
 from cardiolearn.checks.segmentation import contour_distance, dice, ejection_fraction, volume
-from cardiolearn.checks.superresolution import psnr, smooth_l1, thick_slice
+from cardiolearn.checks.superresolution import displacement, gradient_step, thin_slice
 
 __all__ = [
-    "contour_distance", "dice", "ejection_fraction", "psnr", "skip_join", "smooth_l1", "thick_slice", "training_step",
-    "volume", "weighted_loss",
-]  # fmt: skip
+    "contour_distance",
+    "dice",
+    "displacement",
+    "ejection_fraction",
+    "gradient_step",
+    "skip_join",
+    "thin_slice",
+    "training_step",
+    "volume",
+    "weighted_loss",
+]

@@ -37,6 +37,22 @@ def agreement(ax: Axes, groups: pd.DataFrame, *, quantity: str, unit: str = "1")
     ax.set_ylabel(quantity if unit == "1" else f"{quantity} ({unit})")
 
 
+def gains(tables: Mapping[str, pd.DataFrame], *, over: str) -> Figure:
+    r"""`agreement` of the differences of each column from the column `over`, a panel for each table, by title.
+
+    A title says the quantity with its unit. Panels of one quantity share their axis.
+    """
+    import matplotlib.pyplot as plt
+
+    shared = len({title.partition(",")[0] for title in tables}) == 1
+    figure, axes = plt.subplots(1, len(tables), figsize=(5.5 * len(tables), 4.5), sharey=shared, squeeze=False)
+    for ax, (title, table) in zip(axes[0], tables.items(), strict=True):
+        agreement(ax, table.sub(table[over], axis=0).drop(columns=over), quantity=f"difference from {over}")
+        ax.axhline(0.0, color="0.6", linewidth=1.0)
+        ax.set_title(title)
+    return figure
+
+
 def bland_altman(ax: Axes, ours: ArrayLike, theirs: ArrayLike, *, quantity: str, unit: str) -> None:
     r"""Difference over mean of two measurements of the same subjects, with the bias and the 95 % limits of agreement.
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -61,31 +61,47 @@ class Watchable(Protocol):
         r"""Dice of each structure, by its key."""
 
 
-class LearningFilm:
+class TrainingFilm:
     r"""Shows a training while it goes on, and keeps the pictures for a film.
 
-    `with LearningFilm(network, data, steps) as film:` train, and call `film(step, loss)` after each step, from 1 on. At
-    the steps of `looks` the figure is renewed, and its picture kept in `film.pictures`, with its label in
-    `film.labels`. The network is then in evaluation mode.
+    `with ...Film(network, ..., steps) as film:` train, and call `film(step, loss)` after each step, from 1 on. At the
+    steps of `looks` the figure is renewed, and its picture kept in `film.pictures`, with its label in `film.labels`.
+    The network is then in evaluation mode. A subclass says what is found, what is true and how it is scored.
 
     Args:
         steps: of the training.
+        n_looks: how often the figure is renewed.
         guess: of the number of steps that something takes, drawn into the score.
     """
 
-    def __init__(self, network: nn.Module, data: Watchable, steps: int, *, guess: Guess | None = None) -> None:
+    caption = ""  # what the figure shows, for those who cannot see it
+    loss_name = "cross-entropy"
+
+    def __init__(self, network: nn.Module, steps: int, *, n_looks: int = LOOKS, guess: Guess | None = None) -> None:
         import matplotlib.pyplot as plt
 
         self.pictures: list[bytes] = []
         self.labels: list[str] = []
         self.losses: list[float] = []
         self.scores: dict[int, Mapping[str, float]] = {}
-        self._network, self._data = network, data
-        self._steps, self._looks, self._guess = steps, set(looks(steps)), guess
-        self.figure, (self._found, known, self._loss, self._dice) = plt.subplots(1, 4, figsize=(15, 4))
-        _plain(known, data.example[0][0], data.example[1], "an annotator's outline")
+        self._network, self._steps, self._guess = network, steps, guess
+        self._looks = set(looks(steps, n_looks))
+        self.figure, (self._found, known, self._loss, self._score) = plt.subplots(1, 4, figsize=(15, 4))
+        self._draw_truth(known)
 
-    def __enter__(self) -> LearningFilm:
+    def _draw_truth(self, ax: Axes) -> None:
+        raise NotImplementedError
+
+    def _draw_found(self, ax: Axes, title: str) -> None:
+        raise NotImplementedError
+
+    def _scored(self) -> Mapping[str, float]:
+        raise NotImplementedError
+
+    def _draw_scores(self, ax: Axes) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
         from IPython.display import display
 
         self._screen = display("no step done yet", display_id=True)
@@ -99,37 +115,26 @@ class LearningFilm:
 
     def _look(self, step: int) -> None:
         self._network.eval()
-        self.scores[step] = self._data.held_out_dice(self._network)
+        self.scores[step] = self._scored()
         self._renew(step)
         file = io.BytesIO()
         self.figure.savefig(file, format="png")
         self.pictures.append(file.getvalue())
         self.labels.append(f"after {step} steps")
         if self._screen is not None:  # outside a notebook nothing is shown
-            self._screen.update(_shown(self.pictures[-1]), raw=True)
-
-    @torch.no_grad()
-    def _labels_found(self) -> Tensor:
-        picture = self._data.example[0][None]
-        device = next(self._network.parameters()).device
-        return self._network(picture.to(device))[0].argmax(0).cpu()
+            self._screen.update(_shown(self.pictures[-1], self.caption), raw=True)
 
     def _renew(self, step: int) -> None:
         self._found.clear()
-        _plain(self._found, self._data.example[0][0], self._labels_found(), f"after {step} steps")
+        self._draw_found(self._found, f"after {step} steps")
         self._loss.clear()
-        draw_loss(self._loss, range(1, len(self.losses) + 1), self.losses)
+        draw_loss(self._loss, range(1, len(self.losses) + 1), self.losses, name=self.loss_name)
         self._loss.set(xlim=(0, self._steps), ylim=(0, None), title="loss")
-        self._dice.clear()
-        draw_scores(self._dice, self.scores)
-        self._dice.set(xlim=(0, self._steps), title="score on held-out hearts")
+        self._score.clear()
+        self._draw_scores(self._score)
+        self._score.set(xlim=(0, self._steps), title="score on held-out hearts")
         if self._guess is not None:
-            show_guess(self._dice, self._guess, axis="x")
-
-    def steps_to(self, key: str, dice: float) -> str:
-        r"""After how many steps a structure's score was first seen at `dice` or above, in words."""
-        there = [step for step, score in self.scores.items() if score[key] >= dice]
-        return f"{there[0]} steps" if there else f"more than {self._steps} steps"
+            show_guess(self._score, self._guess, axis="x")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -139,11 +144,42 @@ class LearningFilm:
         plt.close(self.figure)
 
 
-def _shown(png: bytes) -> dict[str, str]:
+class LearningFilm(TrainingFilm):
+    r"""A `TrainingFilm` of a segmentation: outlines in a held-out slice, and the Dice of each structure."""
+
+    caption = CAPTION
+
+    def __init__(self, network: nn.Module, data: Watchable, steps: int, *, guess: Guess | None = None) -> None:
+        self._data = data
+        super().__init__(network, steps, guess=guess)
+
+    def _draw_truth(self, ax: Axes) -> None:
+        _plain(ax, self._data.example[0][0], self._data.example[1], "an annotator's outline")
+
+    @torch.no_grad()
+    def _draw_found(self, ax: Axes, title: str) -> None:
+        picture = self._data.example[0][None]
+        device = next(self._network.parameters()).device
+        labels = self._network(picture.to(device))[0].argmax(0).cpu()
+        _plain(ax, self._data.example[0][0], labels, title)
+
+    def _scored(self) -> Mapping[str, float]:
+        return self._data.held_out_dice(self._network)
+
+    def _draw_scores(self, ax: Axes) -> None:
+        draw_scores(ax, self.scores)
+
+    def steps_to(self, key: str, dice: float) -> str:
+        r"""After how many steps a structure's score was first seen at `dice` or above, in words."""
+        there = [step for step, score in self.scores.items() if score[key] >= dice]
+        return f"{there[0]} steps" if there else f"more than {self._steps} steps"
+
+
+def _shown(png: bytes, caption: str) -> dict[str, str]:
     r"""A picture as a notebook shows it, with its words."""
     data = base64.b64encode(png).decode()
-    html = f'<img alt="{CAPTION}" style="max-width: 100%; height: auto" src="data:image/png;base64,{data}">'
-    return {"image/png": data, "text/html": html, "text/plain": CAPTION}
+    html = f'<img alt="{caption}" style="max-width: 100%; height: auto" src="data:image/png;base64,{data}">'
+    return {"image/png": data, "text/html": html, "text/plain": caption}
 
 
 def _plain(ax: Axes, picture: ArrayLike, labels: ArrayLike, title: str) -> None:
@@ -152,11 +188,13 @@ def _plain(ax: Axes, picture: ArrayLike, labels: ArrayLike, title: str) -> None:
     ax.set_axis_off()
 
 
-def draw_loss(ax: Axes, steps: ArrayLike, losses: ArrayLike, window: int = WINDOW) -> None:
+def draw_loss(
+    ax: Axes, steps: ArrayLike, losses: ArrayLike, window: int = WINDOW, *, name: str = "cross-entropy"
+) -> None:
     r"""The loss of each step in grey, and its running mean over `window` steps."""
     ax.plot(np.asarray(steps), np.asarray(losses), color="0.8", linewidth=1.0, label="one step")
     ax.plot(np.asarray(steps), running_mean(losses, window), color=BLUE, label=f"mean of {window} steps")
-    ax.set(xlabel="training step", ylabel="cross-entropy")
+    ax.set(xlabel="training step", ylabel=name)
     if np.size(losses):
         ax.legend(fontsize=11)
 

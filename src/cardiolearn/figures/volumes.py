@@ -1,4 +1,4 @@
-r"""Cuts through volumes side by side, maps of what they are off, and surfaces in space."""
+r"""Cuts through volumes side by side, maps of differences, and surfaces in space."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cardiolearn.imaging.intensity import percentiles
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
     from cardiolearn.measures.surfaces import Mesh
 
@@ -48,22 +49,64 @@ def side_by_side(
     return figure
 
 
-def error_maps(
-    planes: Mapping[str, ArrayLike], truth: ArrayLike, *, span: float, spacing: tuple[float, float], down: str = "y",
+def signed_maps(
+    planes: Mapping[str, ArrayLike], *, limit: float, label: str, spacing: tuple[float, float], down: str = "y",
     size: float = 3.3,
 ) -> Figure:  # fmt: skip
-    r"""How far each of `planes` (Y, X) is from `truth`, in percent of the data range `span`, in one colour scale;
-    `spacing` and `down` as for `side_by_side`."""
-    reference = np.asarray(truth, dtype=np.float64)
-    figure, axes = _row(len(planes), reference.shape, spacing, size)
-    dx, dy = spacing
-    extent = (-0.5 * dx, (reference.shape[1] - 0.5) * dx, (reference.shape[0] - 0.5) * dy, -0.5 * dy)
+    r"""Planes (Y, X) of numbers above and below 0 in a row, by title, in one scale from `-limit` to `limit`.
+
+    Blue is above 0, red below, white is 0. `label` says what is shown, with its unit; `spacing` and `down` as for
+    `side_by_side`.
+    """
+    first = np.asarray(next(iter(planes.values())))
+    figure, axes = _row(len(planes), first.shape, spacing, size)
     for ax, (title, plane) in zip(axes, planes.items(), strict=True):
-        off = 100.0 * np.abs(np.asarray(plane, dtype=np.float64) - reference) / span
-        image = ax.imshow(off, cmap="magma", vmin=0.0, vmax=40.0, extent=extent, interpolation="nearest")
+        image = _signed(ax, plane, limit, spacing)
         ax.set(title=title, xlabel="x (mm)", ylabel=f"{down} (mm)")
         ax.label_outer()
-    figure.colorbar(image, ax=axes, label="error (% of the range)", shrink=0.8)
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8)
+    return figure
+
+
+def subject_rows(
+    rows: Mapping[str, Mapping[str, ArrayLike]], compared: Mapping[str, ArrayLike], *, title: str, label: str,
+    spacing: tuple[float, float], down: str = "y", limit: float = 15.0, size: float = 2.7,
+) -> Figure:  # fmt: skip
+    r"""A row of planes (Y, X) for each subject, by the row's name and by title, and at its end a comparison of two.
+
+    A row has one grey scale, the 1st to 99th percentile of its last plane; axes are in mm.
+
+    Args:
+        compared: the last column, a plane of numbers above and below 0 for each row, as in `signed_maps`.
+        title: of the last column; `label` says what its colours mean, with the unit.
+    """
+    import matplotlib.pyplot as plt
+
+    columns = len(next(iter(rows.values()))) + 1
+    tall = [np.asarray(plane).shape[0] * spacing[1] / (np.asarray(plane).shape[1] * spacing[0])
+            for plane in compared.values()]  # fmt: skip
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(size * columns + 1, size * sum(tall) + 1), squeeze=False, height_ratios=tall
+    )
+    for i, (line, (name, planes)) in enumerate(zip(axes, rows.items(), strict=True)):
+        low, high = percentiles(np.asarray(list(planes.values())[-1], dtype=np.float64), 1, 99)
+        for ax, plane in zip(line, planes.values(), strict=False):
+            overlay(ax, plane, spacing=spacing, window=(low, high))
+        image = _signed(line[-1], compared[name], limit, spacing)
+        for ax, head in zip(line, (*planes, title), strict=True):
+            ax.set(title=head if i == 0 else "", xlabel="x (mm)" if i == len(rows) - 1 else "", ylabel="")
+        line[0].set_ylabel(f"{name}\n{down} (mm)")
+    figure.colorbar(image, ax=axes[:, -1], label=label, shrink=0.6)
+    return figure
+
+
+def picture(
+    plane: ArrayLike, *, window: tuple[float, float], spacing: tuple[float, float], down: str = "y", size: float = 6.0
+) -> Figure:
+    r"""One plane (Y, X) in a grey scale from `window[0]` to `window[1]`, axes in mm: one side of a swipe."""
+    figure, (ax,) = _row(1, np.asarray(plane).shape, spacing, size)
+    overlay(ax, plane, spacing=spacing, window=window)
+    ax.set_ylabel(f"{down} (mm)")
     return figure
 
 
@@ -107,3 +150,11 @@ def _row(n: int, shape: tuple[int, ...], spacing: tuple[float, float], size: flo
     tall = shape[0] * spacing[1] / (shape[1] * spacing[0])
     figure, axes = plt.subplots(1, n, figsize=(size * n, size * tall + 0.9), squeeze=False)
     return figure, list(axes[0])
+
+
+def _signed(ax: Axes, plane: ArrayLike, limit: float, spacing: tuple[float, float]) -> AxesImage:
+    # Numbers above and below 0 as blue and red, in mm.
+    values = np.asarray(plane, dtype=np.float64)
+    dx, dy = spacing
+    extent = (-0.5 * dx, (values.shape[1] - 0.5) * dx, (values.shape[0] - 0.5) * dy, -0.5 * dy)
+    return ax.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, extent=extent, interpolation="nearest")

@@ -81,6 +81,30 @@ def tracked(motion: TrueMotion, images: Tensor, heart: Tensor) -> dict[str, Tens
     return {name: carry(mesh.vertices, deformation, piece) for name, mesh in motion.before.items()}
 
 
+@dataclass(frozen=True)
+class Followed:
+    r"""One subject followed from end-diastole to end-systole on several `pictures` `(2, Z, Y, X)`, by method.
+
+    `found` holds the places `(V, 3)` mm (RAS+) of the vertices of each surface, by method and surface.
+    """
+
+    motion: TrueMotion
+    pictures: Mapping[str, Tensor]
+    found: Mapping[str, Mapping[str, Tensor]]
+
+
+def follow_subject(
+    volumes: Volumes, index: int, methods: Mapping[str, Restore], seed: int, device: torch.device | str = "cpu"
+) -> Followed:
+    r"""Subject `index` of a test cohort sampled with `seed`, followed on the thin slices that `methods` restore and, as
+    `"high_resolution"`, on those of the scan; registered on `device`."""
+    motion, scan = TrueMotion.of(index, "test", seed), TestStack.of(volumes, index, seed)
+    heart = _ventricles(scan.labels[0])
+    pictures = {name: restore(scan) for name, restore in methods.items()} | {"high_resolution": scan.volume}
+    found = {name: tracked(motion, both.to(device), heart) for name, both in pictures.items()}
+    return Followed(motion, pictures, found)
+
+
 def tracking_errors(motion: TrueMotion, found: Mapping[str, Mapping[str, Tensor]]) -> list[dict[str, Any]]:
     r"""A row for the pictures of each `method` that the surfaces were tracked on: means over the surfaces in mm.
 
@@ -110,11 +134,8 @@ def track_all(
     and on the thin slices themselves, registered on `device`. Columns `subject`, `method`, and the distances in mm."""
     rows: list[dict[str, Any]] = []
     for i in tqdm(range(len(volumes)), desc="tracking", unit="subject"):
-        motion, scan = TrueMotion.of(i, "test", seed), TestStack.of(volumes, i, seed)
-        heart = _ventricles(scan.labels[0])
-        pictures = {name: restore(scan) for name, restore in methods.items()} | {"high_resolution": scan.volume}
-        found = {name: tracked(motion, both.to(device), heart) for name, both in pictures.items()}
-        rows += [{"subject": f"{i:05d}", **row} for row in tracking_errors(motion, found)]
+        one = follow_subject(volumes, i, methods, seed, device)
+        rows += [{"subject": f"{i:05d}", **row} for row in tracking_errors(one.motion, one.found)]
     return pd.DataFrame(rows)
 
 

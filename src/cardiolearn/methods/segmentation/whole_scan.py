@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,6 +97,16 @@ def _keep_the_heart(labels: np.ndarray, plan: ViewPlan) -> np.ndarray:
         if cavity.any():
             labels[ndimage.binary_fill_holes(cavity, in_plane)] = c
     return labels
+
+
+def shipped_outliner(device: torch.device) -> Callable[[Image], Image]:
+    r"""The network that comes with the kit, as a function from a short-axis scan to its labels (`segment`)."""
+    from cardiolearn.learning.weights import load_weights, ready
+    from cardiolearn.methods.segmentation.fcn import FCN
+
+    network = FCN(4)
+    load_weights(network, SHORT_AXIS.weights)
+    return partial(segment, network=ready(network, device))
 
 
 def segment_all(

@@ -60,7 +60,7 @@ class CavityMuscle:
         self._rv_ridge = 3.4 + 0.8 * u[15]
         self._bands = 0.17 + 0.11 * u[16]  # how much of the apical RV muscle bands cross
         self._moderator = (1.9 + 1.1 * u[17], 0.42 + 0.06 * u[18], 0.66 + 0.06 * u[19])  # mm; depth at either end
-        self._fringe = 4.0 * math.exp(0.4 * u[20])  # mm from the wall to where none is left of it
+        self._fringe = 4.0 * math.exp(0.4 * u[20])  # mm; half of the wall's neighbourhood is muscle at a fifth of it
 
     def left(self, m: Material, a: float) -> Tensor:
         r"""Which points of the LV cavity are muscle at activation `a`: bool, of the shape of `m`."""

@@ -72,9 +72,9 @@ weighted_loss = Exercise(
         "A weighted mean is sum(weight * value) / sum(weight).",
     ),
     answer="""def my_weighted_loss(scores, labels, weights):
-    surprise = -scores.log_softmax(1).gather(1, labels[:, None])[:, 0]
+    pixels = -scores.log_softmax(1).gather(1, labels[:, None])[:, 0]
     weight = weights[labels]
-    return (weight * surprise).sum() / weight.sum()""",
+    return (weight * pixels).sum() / weight.sum()""",
 )
 
 

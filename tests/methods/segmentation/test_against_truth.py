@@ -23,6 +23,10 @@ def test_everybody_is_compared_and_recorded_under_the_right_name() -> None:
     assert [found[f"observer {o.name}"] for o in OBSERVERS] == [0.0, *[1.0] * (len(OBSERVERS) - 1)]
     offsets = table.set_index("method")["offset.lv"]
     assert offsets["majority of eight who draw thick walls"] < offsets["majority of eight"]
+    rows = table.set_index("method").loc["majority of eight who draw thick walls"]
+    thicker = rows["offset.epicardium"] - rows["offset.lv"]
+    assert thicker > 0
+    assert against_truth.wall_of_the_crowd(table) == f"their majority draws the wall {thicker:.1f} mm too thick"
     records = against_truth.records(table)
     assert list(records["truth.fcn"]["method"]) == ["network"]
     assert len(records["truth.observers"]) == len(OBSERVERS)

@@ -23,14 +23,14 @@ def trainings(variants: list[str]) -> pd.DataFrame:
 
 
 def test_each_record_is_its_variants_column() -> None:
-    short = data_variants.with_loss(trainings(list(data_variants.VARIANTS)))
+    short = data_variants.with_cost(trainings(list(data_variants.VARIANTS)))
     habits = trainings(list(data_variants.HABITS))
     records = data_variants.compared(short, habits)
     one = short[short["variant"] == "one scanner"]
     lost = (one["dice.home"] - one["dice.unseen"]).to_numpy().reshape(2, 3)
-    np.testing.assert_allclose(records["scanner.loss.one"]["values"], lost)
-    assert records["scanner.loss.one"]["seeds"] == [0, 1]
-    assert records["scanner.loss.one"]["subjects"] == ["00000", "00001", "00002"]
+    np.testing.assert_allclose(records["scanner.cost.one"]["values"], lost)
+    assert records["scanner.cost.one"]["seeds"] == [0, 1]
+    assert records["scanner.cost.one"]["subjects"] == ["00000", "00001", "00002"]
     many = habits[habits["variant"] == "eight annotators"]["cavity.unseen"].to_numpy().reshape(2, 3)
     np.testing.assert_allclose(records["labels.cavity.eight"]["values"], many)
     assert records["labels.cavity.eight"]["unit"] == "%" and records["labels.dice.one"]["unit"] == "1"

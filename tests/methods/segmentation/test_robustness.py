@@ -79,6 +79,15 @@ def test_the_mean_rank_is_the_area_under_the_roc_curve() -> None:
     assert len(robustness.flag_ranks(table.assign(dice=0.1))) == 0
 
 
+def test_what_the_network_was_warned_of_is_counted_by_scan_among_the_failures_of_one_kind() -> None:
+    each = {"subject": list("abcd"), "dice": [0.9, 0.7, 0.6, 0.5], "expected": [0.7, 0.9, 0.7, 0.79]}
+    ghosts = pd.DataFrame(each).assign(kind="ghosts")
+    table = pd.concat([ghosts, ghosts, ghosts.assign(kind="noise", expected=0.1)])  # a row for each bin, another kind
+    said = robustness.warned_of(table, "ghosts")
+    assert said == "of 3 scans with ghosts that failed, it expected 2 to fail"
+    assert robustness.warned_of(table, "blur").startswith("of 0 scans with blur")
+
+
 def test_a_changed_slice_is_that_slice_with_its_contrast_and_grain_of_the_asked_strength() -> None:
     scan, _ = ringed_heart()
     z = len(scan.data) // 2

@@ -35,7 +35,7 @@ def tracking_panels(one: Followed) -> Figure:
     r"""The inner surface of the LV at end-systole, a column for each method: its cut, and twice the surface itself.
 
     The first row has the end-systolic picture cut along the heart, with the tracked surface and the true one; the
-    second row's colours are the distance from the surface tracked on thin slices (the lecture's yardstick), the third
+    second row's colours are the distance from the surface tracked on thin slices (the lecture's comparison), the third
     row's that of each point from its true place. Axes in mm, those of the scan; a colour scale for each row.
     """
     import matplotlib.pyplot as plt
@@ -56,7 +56,8 @@ def tracking_panels(one: Followed) -> Figure:
             upright = _voxels(vertices, one.motion.affine) * SPACING
             drawn = _coloured(solid, upright, np.asarray(faces), distance, _FARTHEST[row - 1])
             own = name == "high_resolution" and row == 1
-            solid.set_title("this surface is the yardstick" if own else f"mean {distance.mean():.1f} mm", y=0.98)
+            mean = f"mean {distance.mean():.1f} mm"
+            solid.set_title("the others are compared with this one" if own else mean, y=0.98)
             if i == len(one.found) - 1:
                 figure.colorbar(drawn, ax=solid, label=f"distance {what} (mm)", shrink=0.8, pad=0.15)
     figure.axes[0].legend(loc="lower left", fontsize=10, labelcolor="white", facecolor="black", framealpha=0.6)

@@ -8,7 +8,8 @@ from cardiolearn.measures.tables import Found, Outlined, versus_truth
 from cardiolearn.phantom.cohorts.observers import ANNOTATORS, OBSERVERS, THICK_WALLED, majority_of
 
 NETWORK, OBSERVER = "network", "observer"
-CROWDS = {"eight": ANNOTATORS, "eight who draw thick walls": THICK_WALLED}
+_THICK = "eight who draw thick walls"
+CROWDS = {"eight": ANNOTATORS, _THICK: THICK_WALLED}
 
 
 def everybody(truth: Found, found: Found, outlined: Outlined, seed: int) -> pd.DataFrame:
@@ -26,3 +27,14 @@ def records(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """
     observers = table["method"].str.startswith(OBSERVER)
     return {"truth.fcn": table[table["method"] == NETWORK], "truth.observers": table[observers]}
+
+
+def wall_of_the_crowd(table: pd.DataFrame) -> str:
+    r"""In words: how thick a wall the majority of eight draws who all draw it too thick.
+
+    Args:
+        table: of :func:`everybody`.
+    """
+    drawn = table[table["method"] == f"majority of {_THICK}"]
+    too_thick = (drawn["offset.epicardium"] - drawn["offset.lv"]).mean()
+    return f"their majority draws the wall {abs(too_thick):.1f} mm too {'thick' if too_thick > 0 else 'thin'}"

@@ -45,20 +45,20 @@ def train_habits(folder: Path, **how: Any) -> pd.DataFrame:
     return run_variants(folder / "habits.csv", HABITS, steps=1500, folder=folder, **how)
 
 
-def with_loss(trainings: pd.DataFrame) -> pd.DataFrame:
-    r"""`trainings` with a column `loss`: what the unseen scanner costs of Dice."""
-    return trainings.assign(loss=trainings["dice.home"] - trainings["dice.unseen"])
+def with_cost(trainings: pd.DataFrame) -> pd.DataFrame:
+    r"""`trainings` with a column `cost`: what the unseen scanner costs of Dice."""
+    return trainings.assign(cost=trainings["dice.home"] - trainings["dice.unseen"])
 
 
 def compared(trainings: pd.DataFrame, habits: pd.DataFrame) -> dict[str, dict[str, Any]]:
     r"""What `Run.record` is given, by the record's name.
 
     Args:
-        trainings: of `train_variants`, `with_loss`.
+        trainings: of `train_variants`, `with_cost`.
         habits: of `train_habits`.
     """
     chosen = {
-        f"scanner.loss.{k}": (trainings, f"{k} {w}", "loss") for k, w in (("one", "scanner"), ("many", "scanners"))
+        f"scanner.cost.{k}": (trainings, f"{k} {w}", "cost") for k, w in (("one", "scanner"), ("many", "scanners"))
     }
     for name, column in (("alike", "dice.alike"), ("dice", "dice.unseen")):
         chosen |= {f"size.{name}.{n}": (trainings, f"{n} subjects", column) for n in SIZES}

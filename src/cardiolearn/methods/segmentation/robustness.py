@@ -137,3 +137,15 @@ def flag_ranks(table: pd.DataFrame) -> pd.Series:
         return pd.Series(dtype=float)
     shares = [((good > e).sum() + 0.5 * (good == e).sum()) / len(good) for e in table.loc[failed, "expected"]]
     return pd.Series(shares, index=pd.Index(names, name="subject"), dtype=float)
+
+
+def warned_of(table: pd.DataFrame, kind: str) -> str:
+    r"""In words: of how many failures among scans spoilt in this way the network expected to fail.
+
+    Args:
+        table: of :func:`of_spoilt_scans`.
+    """
+    scans = table[table["kind"] == kind].drop_duplicates("subject")
+    failed = scans[scans["dice"] < FAILED]
+    expected = int((failed["expected"] < FAILED).sum())
+    return f"of {len(failed)} scans with {kind} that failed, it expected {expected} to fail"

@@ -57,13 +57,16 @@ class Case:
 def cases_of(studies: Iterable[Study], found: Found, outlined: Outlined) -> list[Case]:
     r"""The scans that an observer has outlined, beside the first of the observers; see `measures.tables`.
 
-    What `info.toml` says that nobody outlined counts as background of the network's labels too.
+    What `info.toml` says that nobody outlined counts as background of the network's labels too; a scan in which nobody
+    outlined a ventricle is passed over.
     """
     by_name = {study.subject: study for study in studies}
     cases = []
     for (subject, phase), people in outlined.items():
         declared = by_name[subject].outlined(phase)
         keys = tuple(key for key in VENTRICLES if declared is None or key in declared)
+        if not keys:
+            continue
         labels = found[subject, phase]
         counted = torch.isin(labels.data, torch.tensor([VENTRICLES[key] for key in keys]))
         scan, first = by_name[subject].image(phase=phase), next(iter(people.values()))

@@ -142,13 +142,20 @@ def places(folder: Path, cine: Image, numbers: set[int]) -> dict[int, tuple[int,
             if number in found:
                 raise InputError(f"{path}: expected InstanceNumber {number} once in the folder, found it twice")
             z = round(float((to_voxel @ [*(picture.position * (-1, -1, 1)), 1.0])[2]))  # LPS to RAS
-            same = (cine.data[:, z] == torch.from_numpy(picture.pixels.grey())).flatten(1).all(1).nonzero().flatten()
+            same = _frames_like(torch.from_numpy(picture.pixels.grey()), cine, z)
             if len(same) != 1:
                 raise InputError(f"{path}: expected to be one frame of the cine, found it in {len(same)}")
-            found[number] = int(same[0]), z
+            found[number] = same[0], z
     if missing := sorted(numbers - set(found)):
         raise InputError(f"{folder}: expected pictures with InstanceNumber {missing} for the contours, found none")
     return found
+
+
+def _frames_like(grey: torch.Tensor, cine: Image, z: int) -> list[int]:
+    r"""The frames of slice `z` of the cine that show the picture `(Y, X)`; none where the cine has no such slice."""
+    if not 0 <= z < cine.data.shape[1] or grey.shape != cine.data.shape[-2:]:  # a picture of another series
+        return []
+    return (cine.data[:, z] == grey).flatten(1).all(1).nonzero().flatten().tolist()
 
 
 def label_maps(contours: list[Contour], at: Mapping[int, tuple[int, int]], cine: Image) -> Iterator[tuple[int, Image]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +24,7 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},  # every cell is in the page
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
 }
-PATIENCE_MS = 60_000
+PATIENCE_MS = 240_000  # while other processes share the cores; what is there sooner is not waited for
 LESSON_MS = 1_200_000  # a slow machine's time for a whole lesson; how fast it is, nobody asks here
 
 
@@ -35,6 +35,18 @@ def find_browser() -> str | None:
     except ImportError:
         return None
     return next((path for path in map(shutil.which, BROWSERS) if path), None)
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    r"""The browser, ended at the end."""
+    from playwright.sync_api import sync_playwright
+
+    options = ["--no-sandbox", "--enable-unsafe-swiftshader"]  # as root, and 3D without a graphics card
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=find_browser(), args=options)
+        yield browser
+        browser.close()
 
 
 @contextmanager

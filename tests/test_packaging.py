@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +28,14 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 
 def text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_every_file_is_on_the_map() -> None:
+    r"""CONTRIBUTING.md holds the only map of the library: what is not on it is not found."""
+    tree = text("CONTRIBUTING.md").split("src/cardiolearn/\n", 1)[1].split("```", 1)[0]
+    named = Counter(re.findall(r"\b(\w+\.py)\b", tree))
+    there = Counter(path.name for path in SOURCES if path.name != "__init__.py")
+    assert named == there
 
 
 def project() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab_page import ROOT, LabPage, find_browser, lab_server
+from lab_page import ROOT, LabPage, lab_server, open_browser
 from learner import work_through
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -74,16 +74,13 @@ def toy() -> NotebookNode:
 @pytest.fixture
 def open_copy(tmp_path: Path) -> Iterator[Callable[[NotebookNode, str], LabPage]]:
     r"""Opens the learner's copy of a notebook where it would lie, in `course/learner`, in a browser."""
-    from playwright.sync_api import sync_playwright
 
     def unneeded(folder: str, names: list[str]) -> set[str]:
         return {"results", "weights", "learner"} & set(names)
 
     shutil.copytree(ROOT / "course", tmp_path / "course", ignore=unneeded)
     (tmp_path / "course" / "learner").mkdir()
-    with lab_server(tmp_path) as address, sync_playwright() as play:
-        options = ["--no-sandbox", "--enable-unsafe-swiftshader"]  # as root, and 3D without a graphics card
-        browser = play.chromium.launch(executable_path=find_browser(), args=options)
+    with lab_server(tmp_path) as address, open_browser() as browser:
 
         def opened(solved: NotebookNode, name: str) -> LabPage:
             nbformat.write(learner_notebook(solved), tmp_path / "course" / "learner" / name)
@@ -92,7 +89,6 @@ def open_copy(tmp_path: Path) -> Iterator[Callable[[NotebookNode, str], LabPage]
             return page
 
         yield opened
-        browser.close()
 
 
 def test_a_toy_lesson_answers_to_everything(open_copy: Callable[[NotebookNode, str], LabPage]) -> None:

@@ -279,6 +279,17 @@ def test_a_picture_that_is_there_twice_is_refused(patient: tuple[Path, Path], tm
         sunnybrook.places(images, cine, {24})
 
 
+@pytest.mark.parametrize("size", [SIZE, (16, 16)])
+def test_a_picture_that_is_not_of_the_cine_is_refused(patient: tuple[Path, Path], size: tuple[int, int]) -> None:
+    images, _ = patient
+    cine = read_image(images)
+    other = one_file(0, 1, step=90.0, size=size)  # beyond the last slice, or of another size
+    other.InstanceNumber = 777
+    other.save_as(images / "other.dcm", enforce_file_format=False)
+    with pytest.raises(InputError, match=r"other\.dcm: expected to be one frame of the cine, found it in 0"):
+        sunnybrook.places(images, cine, {777})
+
+
 def test_the_command(
     patient: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

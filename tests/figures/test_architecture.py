@@ -26,8 +26,13 @@ def test_blocks_carry_their_channels_and_titles_and_are_drawn_in_proportion() ->
 
 @pytest.mark.parametrize("arrow", [Arrow("in", "nowhere", "go"), Arrow("in", "deep", "fly")])
 def test_an_arrow_to_nowhere_is_refused(arrow: Arrow) -> None:
-    with pytest.raises(InputError, match="names a block or a kind that there is none of"):
+    with pytest.raises(InputError, match=r"expected one of (in, deep, got 'nowhere'|go, got 'fly')"):
         draw(BLOCKS, [arrow], {"go": "a convolution"})
+
+
+def test_more_kinds_than_colours_are_refused() -> None:
+    with pytest.raises(InputError, match="at most 5 kinds of arrows, got 6"):
+        draw(BLOCKS, [], dict.fromkeys("abcdef", "words"))
 
 
 def test_the_fcn_is_drawn_with_the_channels_it_has() -> None:

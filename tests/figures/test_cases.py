@@ -50,6 +50,9 @@ def test_what_nobody_outlined_is_not_held_against_the_network(tmp_path: Path) ->
     assert one.dice == pytest.approx((3 * 20 + 12) / 80)
     assert set(one.found.data.unique().tolist()) == {0, 1}
     assert "LV cavity, Dice 0.90" in describe({"worst": one})
+    nothing = cavity.with_data(torch.zeros_like(cavity.data))
+    bare = write_study(tmp_path / "q", {"sa_ES": whole.scan}, {"sa_ES": nothing}, {"outlined": {"ES": []}})
+    assert cases_of([bare], {("q", "ES"): whole.found}, {("q", "ES"): {"annotator": nothing}}) == []
 
 
 def test_pictures_share_scale_and_grey_values_and_differences_are_tinted() -> None:

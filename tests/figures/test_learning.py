@@ -80,6 +80,21 @@ def test_a_training_is_watched() -> None:
     assert film.steps_to("lv", 0.5) == f"{first} steps" and film.steps_to("lv", 1.1) == "more than 30 steps"
 
 
+def test_a_training_that_is_watched_is_one_output_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen:
+        def update(self, data: dict[str, str], *, metadata: dict[str, dict[str, str]], raw: bool) -> None:
+            shown.append((data, metadata))
+
+    shown: list[tuple[dict[str, str], dict[str, dict[str, str]]]] = []
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: Screen())
+    with LearningFilm(Threshold(), Gradient(), 1) as film:
+        film(1, 1.0)
+    assert len(shown) == 2
+    for data, metadata in shown:
+        assert metadata["image/png"]["alt"] == film.caption  # without it `harness.outputs` refuses the notebook
+        assert f'alt="{film.caption}"' in data["text/html"] and data["image/png"] in data["text/html"]
+
+
 def test_recorded_snapshots_are_one_picture_a_step() -> None:
     labels = {0: np.ones((8, 8), np.uint8), 5000: np.full((8, 8), 2, np.uint8), 20: np.zeros((8, 8), np.uint8)}
     figures, words = snapshot_figures(Snapshots(np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8), labels))

@@ -16,6 +16,7 @@ from PIL import Image
 
 from cardiolearn.errors import InputError
 from cardiolearn.figures import widgets
+from cardiolearn.figures.player_page import KEEP_KEY
 
 plt.switch_backend("agg")
 
@@ -51,6 +52,12 @@ def png(grey: float) -> bytes:
     return written.getvalue()
 
 
+def wide_png(width: int) -> bytes:
+    written = io.BytesIO()
+    Image.new("L", (width, 20)).save(written, "PNG")
+    return written.getvalue()
+
+
 @pytest.mark.parametrize("draw", [picture, png])
 def test_a_film_holds_each_picture_with_its_label(draw: object) -> None:
     greys = (0.2, 0.5, 0.8)
@@ -81,6 +88,17 @@ def test_two_players_on_a_page_do_not_meet() -> None:
     films = [widgets.film([png(0)], ["a"], alt="x") for _ in range(2)]
     ids = {Tags(film.html).of("figure")[0]["id"] for film in films}
     assert len(ids) == 2
+    swipes = [widgets.swipe(png, png, ("a", "b"), alt="x").html for png in (wide_png(300), wide_png(500))]
+    assert ['style="--width: 300px"' in html for html in swipes] == [True, False]
+    rules = [re.findall(r"<style>(.*?)</style>", html, re.DOTALL) for html in swipes]
+    assert rules[0] == rules[1]  # what holds for a class holds for every swipe of a page, so it names no size
+
+
+@pytest.mark.parametrize("kind", ["film", "swipe"])
+def test_keys_that_are_nobodys_here_are_left_to_jupyterlab(kind: str) -> None:
+    film, swipe = widgets.film([png(0)], ["a"], alt="x"), widgets.swipe(png(0), png(1), ("a", "b"), alt="x")
+    html = film.html if kind == "film" else swipe.html
+    assert html.count('"keydown"') == html.count("stopPropagation") == html.count(KEEP_KEY) == 1
 
 
 def test_what_cannot_be_shown_is_said() -> None:

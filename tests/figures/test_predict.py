@@ -68,7 +68,14 @@ def test_a_choice_is_kept_when_its_cell_is_run_again(shown: list[dict[str, Any]]
 
 
 @pytest.mark.parametrize(
-    ("choices", "span"), [((), {}), (("one",), {}), (("a", "b"), {"low": 0, "high": 1}), ((), {"low": 1, "high": 1})]
+    ("choices", "span"),
+    [
+        ((), {}),
+        (("one",), {}),
+        (("a", "b"), {"low": 0, "high": 1}),
+        (("a", "b"), {"low": 1, "high": 0}),
+        ((), {"low": 1, "high": 1}),
+    ],
 )
 def test_a_question_needs_choices_or_a_range(choices: tuple[str, ...], span: dict[str, float]) -> None:
     with pytest.raises(InputError, match="predict: expected two or more choices, or low < high"):

@@ -2,11 +2,13 @@ r"""Quizzes hold jupyterquiz's script, load nothing from elsewhere, and refuse q
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import pytest
 
 from cardiolearn.errors import InputError
+from cardiolearn.figures.player_page import KEEP_KEY
 from cardiolearn.figures.quiz import quiz, sealed
 
 RIGHT = {"answer": "</script> yes", "correct": True, "feedback": "It is."}
@@ -18,6 +20,7 @@ def test_the_page_is_one_output_with_a_list_for_paper() -> None:
     shown = quiz([QUESTION, QUESTION])
     assert shown.html.count("<script>") == shown.html.count("</script>") == 1  # no question ends it early
     assert shown.html.count("<li>Is 1 &lt; 2? (&lt;/script&gt; yes / no)</li>") == 2
+    assert f'onkeydown="{escape(KEEP_KEY)}"' in shown.html
     assert "class MCQuestion" in shown.html and repr(shown) == "Is 1 < 2?\nIs 1 < 2?"
     assert quiz([QUESTION]).html.split("<ol")[0] != quiz([QUESTION]).html.split("<ol")[0]  # each its own id
 

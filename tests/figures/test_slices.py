@@ -125,9 +125,12 @@ def test_automatic_above_manual_and_observers() -> None:
     assert truth.axes[2].get_ylabel() == "truth"
     other = outlined.with_data(outlined.data.clone())
     other.data[2] = 0
-    middle, divided = slices.observers(scan, {"O1": outlined, "O2": other}).axes
-    assert [t.get_text() for t in middle.get_legend().get_texts()] == ["observer O1", "observer O2"]
+    figure = slices.observers(scan, {"O1": outlined, "O2": other})
+    middle, divided = figure.axes
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["observer O1", "observer O2"]
     assert (middle.get_title(), divided.get_title()) == ("slice 1, in the middle", "slice 2, where they differ most")
+    many = slices.observers(scan, {f"O{i}": outlined for i in range(7)})  # more than there are colours
+    assert len(many.legends[0].get_texts()) == 7
 
 
 def test_structures_are_named_where_they_are() -> None:

@@ -22,6 +22,11 @@ run = lab.start("01_toy", profile=profile, seed=seed, device=device, data_dir=da
 QUIZ = "widgets.quiz([\n" + 30 * "    {'question': 'Is it?', 'answers': []},\n" + "])"  # its questions are text
 
 
+def exercises(n: int) -> list[NotebookNode]:
+    pair = {"exercise": "# solution\n1", "check": "2"}
+    return [new_code_cell(code, metadata={"tags": [tag]}) for _ in range(n) for tag, code in pair.items()]
+
+
 def notebook() -> NotebookNode:
     r"""A notebook that keeps the contract."""
     cells = [
@@ -32,14 +37,14 @@ def notebook() -> NotebookNode:
         new_code_cell('guess = widgets.predict("How many?", low=0, high=9)', metadata={"tags": ["predict"]}),
         new_code_cell("charts.show_guess(ax, guess)"),
         new_markdown_cell("<details><summary>Read the figure</summary>\n\nFour.\n\n</details>"),
-        new_code_cell("1 + 1", metadata={"tags": ["exercise"]}),
+        new_code_cell("# solution\n1 + 1", metadata={"tags": ["exercise"]}),
         new_code_cell("2", metadata={"tags": ["check"]}),
         new_code_cell("3", metadata={"tags": ["widget"]}),
         new_markdown_cell("\n".join(PARTS)),
         new_code_cell(QUIZ),
         new_markdown_cell("## Go further"),
         new_code_cell("run.record('a.b', 1)\nrun.claims()"),
-        *(new_code_cell("4", metadata={"tags": [tag]}) for tag in ("exercise", "check") * 2),
+        *exercises(2),
         new_code_cell("5", metadata={"tags": ["widget"]}),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -84,11 +89,15 @@ def untagged(nb: NotebookNode) -> None:
 
 
 def three_exercises_in_the_core(nb: NotebookNode) -> None:
-    nb.cells[3:3] = [new_code_cell("1", metadata={"tags": [tag]}) for tag in ("exercise", "check") * 2]
+    nb.cells[3:3] = exercises(2)
 
 
 def three_widgets_in_the_core(nb: NotebookNode) -> None:
     nb.cells[9:9] = [new_code_cell("1", metadata={"tags": ["widget"]}) for _ in range(2)]
+
+
+def asked_again(nb: NotebookNode) -> None:
+    nb.cells[5] = new_code_cell(nb.cells[4].source, metadata={"tags": ["predict"]})
 
 
 def method(lines: int) -> NotebookNode:
@@ -122,6 +131,7 @@ BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "guess in an untagged cell": (lambda nb: nb.cells[4].metadata.clear(), "in a cell tagged 'predict'"),
     "guess thrown away": (replace("guess = widgets", "widgets"), "a guess is taken by"),
     "guess never shown": (replace("show_guess(ax, guess)", "show(ax)"), "nothing shows the guess 'guess'"),
+    "another guess of that name": (asked_again, "nothing shows the guess 'guess'"),
     "reading not folded": (replace("<details>", ""), "is not folded"),
     "no core path": (replace("Go further", "More"), "'Go further'"),
     "three exercises": (three_exercises_in_the_core, "3 cells tagged 'exercise'"),
@@ -129,6 +139,9 @@ BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "few exercises": (lambda nb: nb.cells.__delitem__(slice(-3, -1)), "2 cells tagged 'exercise', expected at least 3"),
     "one widget": (lambda nb: nb.cells.pop(), "1 cells tagged 'widget', expected at least 2"),
     "unchecked": (insert(new_code_cell("0"), 8), "code cell 4 is an exercise, and the next"),
+    "a solution that learners get": (replace("# solution\n1 + 1", "1 + 1"), "or learners get the solution"),
+    "a solution elsewhere": (insert(new_code_cell("# solution\n1")), "or learners get the solution"),
+    "a quiz with a comment": (replace("widgets.quiz(", "# answers\nwidgets.quiz("), "get its answers unsealed"),
     "no quiz": (replace("### Quiz", "### Questions"), "no '### Quiz' in the text"),
     "a quiz that does not answer": (lambda nb: nb.cells.pop(11), "no widgets.quiz(...)"),
     "no claims": (replace("run.claims()", "run.claims('toy.one')"), "no run.claims()"),
@@ -136,7 +149,13 @@ BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
 
 
 #: What breaks one rule and with it another.
-SEVERAL = {"no start", "no guess in the core path", "guess in an untagged cell"}
+SEVERAL = {
+    "another guess of that name",
+    "a quiz with a comment",
+    "no start",
+    "no guess in the core path",
+    "guess in an untagged cell",
+}
 
 
 def test_a_notebook_in_order_has_no_problem() -> None:

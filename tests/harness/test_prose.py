@@ -52,6 +52,14 @@ def test_headings_and_alt_texts_are_words() -> None:
     assert plain("**Left** the *slice*\n[here](x), $x_1$ and snake_case") == "Left the slice here, x_1 and snake_case"
 
 
+def test_the_words_of_a_picture_are_escaped_once(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    for address in ("../a.png", "none.png"):
+        html = prose(f'![A & "b" < *c*]({address})', tmp_path / "notebooks")
+        assert "A &amp; &quot;b&quot; &lt; " in html and "&amp;amp;" not in html
+        assert ("<em>" in html) == (address == "none.png")
+
+
 def test_pictures_of_the_kit_alone_are_read(tmp_path: Path) -> None:
     kit = tmp_path / "kit"
     (kit / "notebooks").mkdir(parents=True)

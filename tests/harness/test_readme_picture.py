@@ -8,10 +8,12 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
+import torch
 
 from cardiolearn import home
 from cardiolearn.harness.readme_picture import write_picture
-from cardiolearn.imaging.study import Study
+from cardiolearn.imaging.image import Image
+from cardiolearn.imaging.study import find_studies
 from cardiolearn.methods.segmentation import whole_scan
 
 COURSE = Path(__file__).parents[2] / "course"
@@ -23,17 +25,18 @@ def test_it_shows_the_kits_patient_and_what_the_network_finds(tmp_path: Path, mo
     (tmp_path / "course" / "claims.toml").write_text("")
     (tmp_path / "course" / "figures").mkdir()
     monkeypatch.setenv(home.VARIABLE, str(tmp_path))
-    seen: list[str] = []
+    seen: list[Image] = []
 
-    def found(studies: list[Study], network: object) -> tuple[dict[tuple[str, str], object], None]:
-        (study,) = studies
-        seen.append(study.subject)
-        return {(study.subject, phase): study.labels("sa", phase) for phase in ("ED", "ES")}, None
+    def outline(image: Image) -> Image:
+        seen.append(image)
+        return image.with_data((image.data > image.data.float().mean()).to(torch.uint8))
 
-    monkeypatch.setattr(whole_scan, "segment_all", found)
+    monkeypatch.setattr(whole_scan, "shipped_outliner", lambda device: outline)
     with mpl.rc_context():
         path = write_picture(tmp_path)
-    assert seen == ["SCD0000101"]
+    (patient,) = find_studies(COURSE / "real_patient")
+    for image, phase in zip(seen, ("ED", "ES"), strict=True):
+        assert torch.equal(image.data, patient.image("sa", phase).data)
     assert path == tmp_path / "course" / "figures" / "real_patient.png"
     pixels = plt.imread(path)
     assert pixels.shape[1] > 2 * pixels.shape[0] and pixels.std() > 0.1

@@ -123,7 +123,7 @@ def test_films_work_without_a_kernel_and_stand_below_their_heading(kit: Path) ->
 
 
 def test_stages_say_where_they_come_from(kit: Path) -> None:
-    words = Page(write_report(kit / "runs" / "a", kit / "report.html", kit).read_text()).words
+    words = Page(write_report(kit / "runs" / "a", kit / "report.html", kit).read_text(encoding="utf-8")).words
     expected = "net: 50.0 minutes, 40.0 of them before this run, on cpu, phantom c0ffee12, commit old, new, 2026-01-01"
     assert words.count("Put together from these stages") == 1 and expected in words
 

@@ -38,7 +38,7 @@ def test_several_levels_of_columns_stay_as_they_are() -> None:
 
 
 def test_a_table_without_a_head_is_kept() -> None:
-    assert tables("<table><tr><th>la_2ch</th></tr></table>") == ["<table><tr><th>two-chamber view</th></tr></table>"]
+    assert tables("<table><tr><th>la_2ch</th></tr></table>") == ["<table><tr><th>2 chambers</th></tr></table>"]
     assert tables("no table") == []
 
 

@@ -238,5 +238,5 @@ def test_one_slice_stays_in_its_place() -> None:
     np.testing.assert_array_equal(alone.data[:, 0], cine.data[:, 3])
     for x, y in ((0, 0), (6, 5)):
         np.testing.assert_allclose(alone.affine @ [x, y, 0, 1], affine @ [x, y, 3, 1])
-    with pytest.raises(InputError, match="slice 5: expected below 5"):
+    with pytest.raises(InputError, match="slice 5: expected 0 to 4"):
         cine.one_slice(5)

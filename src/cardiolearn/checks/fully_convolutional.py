@@ -29,16 +29,14 @@ def _two_levels(generator: torch.Generator) -> tuple[Tensor, Tensor, Callable[[T
 
 
 def joined(fine: Tensor, coarse: Tensor, upsample: Callable[[Tensor, int], Tensor]) -> Tensor:
-    r"""The fine channels, and behind them the coarse ones brought to their size."""
+    r"""The fine channels `(N, C, Y, X)`, and behind them the coarse ones brought to their size: `(N, C + D, Y, X)`."""
     return torch.cat((fine, upsample(coarse, fine.shape[-1] // coarse.shape[-1])), 1)
 
 
 skip_join = Exercise(
     name="skip_join",
     inputs=_two_levels,
-    reference=lambda fine, coarse, upsample: torch.cat(
-        (fine, upsample(coarse, len(fine[0, 0]) // len(coarse[0, 0]))), 1
-    ),
+    reference=joined,
     describe=lambda fine, coarse, upsample: f"fine {tuple(fine.shape)} and coarse {tuple(coarse.shape)}",
     steps=(
         "How many times larger is the fine level? Divide its last size by that of the coarse one: fine.shape[-1] "

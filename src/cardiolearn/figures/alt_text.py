@@ -53,14 +53,21 @@ def _legends(figure: Figure) -> str:
 
 
 def bundle(figure: Figure) -> tuple[dict[str, str], dict[str, Any]] | None:
-    r"""A figure as a notebook's output: PNG, and in HTML with its alternative text; `None` where nothing is drawn."""
+    r"""A figure as a notebook's output, see `bundle_of_png`; `None` where nothing is drawn."""
     from IPython.core.pylabtools import print_figure
 
     png = print_figure(figure)
-    if png is None:  # nothing was drawn
-        return None
-    alt, data = alt_of(figure), base64.b64encode(png).decode()
-    width = round(struct.unpack(">I", png[16:20])[0] * SCREEN_DPI / figure.dpi)
+    return None if png is None else bundle_of_png(png, alt_of(figure), figure.dpi)
+
+
+def bundle_of_png(png: bytes, alt: str, dpi: float) -> tuple[dict[str, str], dict[str, Any]]:
+    r"""A PNG file that was drawn at `dpi` as a notebook's output, and the output's metadata.
+
+    The output is the picture, and in HTML the picture with its alternative text; the metadata hold that text too, where
+    the report looks for it.
+    """
+    data = base64.b64encode(png).decode()
+    width = round(struct.unpack(">I", png[16:20])[0] * SCREEN_DPI / dpi)
     html = (
         f'<img class="cardiolearn-figure" alt="{escape(alt, quote=True)}" width="{width}" '
         f'style="max-width: 100%; height: auto" src="data:image/png;base64,{data}">'

@@ -58,13 +58,16 @@ def draw(blocks: Mapping[str, Block], arrows: Sequence[Arrow], kinds: Mapping[st
         kinds: what each kind of arrow means, in words, for the legend; five kinds at most.
 
     Raises:
-        InputError: an arrow from or to a block, or of a kind, that there is none of.
+        InputError: an arrow from or to a block, or of a kind, that there is none of; more than five kinds.
     """
     import matplotlib.pyplot as plt
 
+    if len(kinds) > len(COLOURS):
+        raise InputError(f"architecture: expected at most {len(COLOURS)} kinds of arrows, got {len(kinds)}")
     for arrow in arrows:
-        if not {arrow.start, arrow.end} <= set(blocks) or arrow.kind not in kinds:
-            raise InputError(f"architecture: {arrow} names a block or a kind that there is none of")
+        for name, known in ((arrow.start, blocks), (arrow.end, blocks), (arrow.kind, kinds)):
+            if name not in known:
+                raise InputError(f"architecture: {arrow}: expected one of {', '.join(known)}, got {name!r}")
     columns, rows = (1 + max(getattr(block, name) for block in blocks.values()) for name in ("column", "row"))
     figure, ax = plt.subplots(figsize=(INCHES[0] * columns, INCHES[1] * rows + 0.27 * len(kinds)))
     boxes = {name: _box(block, max(b.size for b in blocks.values())) for name, block in blocks.items()}

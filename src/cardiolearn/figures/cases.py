@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from cardiolearn.errors import InputError
-from cardiolearn.figures.slices import automatic_above_manual, overlay
+from cardiolearn.figures.slices import automatic_above_manual, extent_of, overlay
 from cardiolearn.figures.style import PALETTE
 from cardiolearn.imaging.image import Image, box_around
 from cardiolearn.imaging.intensity import percentiles
@@ -57,13 +57,16 @@ class Case:
 def cases_of(studies: Iterable[Study], found: Found, outlined: Outlined) -> list[Case]:
     r"""The scans that an observer has outlined, beside the first of the observers; see `measures.tables`.
 
-    What `info.toml` says that nobody outlined counts as background of the network's labels too.
+    What `info.toml` says that nobody outlined counts as background of the network's labels too; a scan in which nobody
+    outlined a ventricle is passed over.
     """
     by_name = {study.subject: study for study in studies}
     cases = []
     for (subject, phase), people in outlined.items():
         declared = by_name[subject].outlined(phase)
         keys = tuple(key for key in VENTRICLES if declared is None or key in declared)
+        if not keys:
+            continue
         labels = found[subject, phase]
         counted = torch.isin(labels.data, torch.tensor([VENTRICLES[key] for key in keys]))
         scan, first = by_name[subject].image(phase=phase), next(iter(people.values()))
@@ -141,14 +144,12 @@ def _zoom(ax: Axes, mask: np.ndarray, spacing: tuple[float, ...]) -> None:
     ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
 
 
-def _differences(ax: Axes, ours: np.ndarray, theirs: np.ndarray, spacing: tuple[float, ...]) -> None:
+def _differences(ax: Axes, ours: np.ndarray, theirs: np.ndarray, spacing: tuple[float, float]) -> None:
     r"""Tints the pixels that have two labels `(Y, X)`, by who has drawn what."""
     from matplotlib.colors import to_rgba
 
-    (height, width), (dx, dy) = ours.shape, spacing
-    tint = np.zeros((height, width, 4))
+    tint = np.zeros((*ours.shape, 4))
     masks = ((ours > 0) & (theirs == 0), (ours == 0) & (theirs > 0), (ours != theirs) & (ours > 0) & (theirs > 0))
     for mask, colour in zip(masks, DIFFERENT.values(), strict=True):
         tint[mask] = to_rgba(colour, 0.85)
-    extent = (-0.5 * dx, (width - 0.5) * dx, (height - 0.5) * dy, -0.5 * dy)
-    ax.imshow(tint, extent=extent, interpolation="nearest")
+    ax.imshow(tint, extent=extent_of(ours, spacing), interpolation="nearest")

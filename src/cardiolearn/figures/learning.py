@@ -2,7 +2,6 @@ r"""Learning seen: what a network makes of one example while it trains, its loss
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from cardiolearn.figures.alt_text import bundle_of_png
 from cardiolearn.figures.charts import show_guess
 from cardiolearn.figures.player import Player, film
 from cardiolearn.figures.slices import overlay
@@ -122,7 +122,8 @@ class TrainingFilm:
         self.pictures.append(file.getvalue())
         self.labels.append(f"after {step} steps")
         if self._screen is not None:  # outside a notebook nothing is shown
-            self._screen.update(_shown(self.pictures[-1], self.caption), raw=True)
+            shown, words = bundle_of_png(self.pictures[-1], self.caption, self.figure.dpi)
+            self._screen.update(shown, metadata=words, raw=True)
 
     def _renew(self, step: int) -> None:
         self._found.clear()
@@ -158,10 +159,10 @@ class LearningFilm(TrainingFilm):
 
     @torch.no_grad()
     def _draw_found(self, ax: Axes, title: str) -> None:
-        picture = self._data.example[0][None]
+        example = self._data.example[0]
         device = next(self._network.parameters()).device
-        labels = self._network(picture.to(device))[0].argmax(0).cpu()
-        _plain(ax, self._data.example[0][0], labels, title)
+        labels = self._network(example[None].to(device))[0].argmax(0).cpu()
+        _plain(ax, example[0], labels, title)
 
     def _scored(self) -> Mapping[str, float]:
         return self._data.held_out_dice(self._network)
@@ -173,13 +174,6 @@ class LearningFilm(TrainingFilm):
         r"""After how many steps a structure's score was first seen at `dice` or above, in words."""
         there = [step for step, score in self.scores.items() if score[key] >= dice]
         return f"{there[0]} steps" if there else f"more than {self._steps} steps"
-
-
-def _shown(png: bytes, caption: str) -> dict[str, str]:
-    r"""A picture as a notebook shows it, with its words."""
-    data = base64.b64encode(png).decode()
-    html = f'<img alt="{caption}" style="max-width: 100%; height: auto" src="data:image/png;base64,{data}">'
-    return {"image/png": data, "text/html": html, "text/plain": caption}
 
 
 def _plain(ax: Axes, picture: ArrayLike, labels: ArrayLike, title: str) -> None:

@@ -1,9 +1,17 @@
 r"""The HTML of films and swipes, with their script: filled in by `player`, braces of CSS and script doubled.
 
-Keys pressed in a player go no further: JupyterLab would move to another cell on an arrow.
+Keys pressed in a player go no further, for JupyterLab would move to another cell on an arrow; but for those that are
+nobody's here: with Control, Alt or Command, Escape, and Shift with Enter, by which a reader saves, leaves and runs.
 """
 
 from __future__ import annotations
+
+#: JavaScript on an `event`: done with a key that is pressed in what a reader moves or clicks.
+KEEP_KEY = (
+    'if (!(event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape" '
+    '|| event.shiftKey && event.key === "Enter")) event.stopPropagation();'
+)
+_KEYS = f"""box.addEventListener("keydown", (event) => {{{{ {KEEP_KEY} }}}});"""
 
 _LOOK = """<style>
 .cardiolearn-player {{ margin: 0; max-width: 100%; font: 15px/1.4 system-ui, sans-serif; }}
@@ -45,7 +53,9 @@ FILM = (
     slider.value = (Number(slider.value) + 1) % sources.length;
     show();
   }};
-  box.addEventListener("keydown", (event) => event.stopPropagation());
+  """
+    + _KEYS
+    + """
   slider.addEventListener("input", () => {{ stop(); show(); }});
   button.addEventListener("click", () => {{
     if (timer) return stop();
@@ -66,7 +76,7 @@ SWIPE = (
 .cardiolearn-swipe .name {{ position: absolute; top: .4em; left: .4em; padding: 0 .5em; background: #fff; color: #111;
   border: 1px solid #888; border-radius: .3em; font-weight: 600; }}
 @media screen {{
-.cardiolearn-swipe.live .stage {{ position: relative; display: block; width: {width}px; cursor: ew-resize;
+.cardiolearn-swipe.live .stage {{ position: relative; display: block; width: var(--width); cursor: ew-resize;
   touch-action: pan-y; user-select: none; }}
 .cardiolearn-swipe.live .side + .side {{ position: absolute; inset: 0; clip-path: inset(0 0 0 var(--cut)); }}
 .cardiolearn-swipe.live .side + .side .name {{ left: auto; right: .4em; }}
@@ -74,7 +84,7 @@ SWIPE = (
   margin-left: -1.5px; background: #E69F00; pointer-events: none; }}
 }}
 </style>
-<div class="stage">
+<div class="stage" style="--width: {width}px">
 <div class="side"><img src="{left}" width="{width}" height="{height}" alt="{alt} ({left_label})" draggable="false">
 <span class="name">{left_label}</span></div>
 <div class="side"><img src="{right}" width="{width}" height="{height}" alt="{alt} ({right_label})" draggable="false">
@@ -96,7 +106,9 @@ SWIPE = (
     slider.value = Math.round(100 * (event.clientX - edges.left) / edges.width);
     show();
   }};
-  box.addEventListener("keydown", (event) => event.stopPropagation());
+  """
+    + _KEYS
+    + """
   slider.addEventListener("input", show);
   stage.addEventListener("pointerdown", (event) => {{ stage.setPointerCapture(event.pointerId); drag(event); }});
   stage.addEventListener("pointermove", (event) => {{ if (event.buttons) drag(event); }});

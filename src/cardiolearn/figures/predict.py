@@ -60,7 +60,8 @@ def predict(
         InputError: Neither at least two choices nor a range, or both.
     """
     numeric = low < high
-    if numeric == bool(choices) or (choices and len(choices) < 2):
+    ranged = not (math.isnan(low) and math.isnan(high))  # also one that is none, such as from 1 to 0
+    if numeric != ranged or numeric == bool(choices) or len(choices) == 1:
         raise InputError(f"predict: expected two or more choices, or low < high, got {list(choices)}, {low} and {high}")
     guess = Guess(question, unit)
     _show(_number(guess, low, high) if numeric else _choice(guess, choices), guess, choices, (low, high))

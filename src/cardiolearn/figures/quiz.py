@@ -15,6 +15,7 @@ from html import escape
 from typing import Any
 
 from cardiolearn.errors import InputError
+from cardiolearn.figures.player_page import KEEP_KEY
 
 _COLOURS = {
     "--jq-multiple-choice-bg": "#1f3b57",
@@ -128,7 +129,7 @@ def _page(questions: Sequence[dict[str, Any]]) -> str:
     quiet = "const console = { log() {}, error: window.console.error };"
     return (
         f"{build_styles(name, _COLOURS)}{_LOOK}"
-        f'<div class="cardiolearn-quiz" onkeydown="event.stopPropagation()"><ol class="paper">{listed}</ol>'
+        f'<div class="cardiolearn-quiz" onkeydown="{escape(KEEP_KEY)}"><ol class="paper">{listed}</ol>'
         f"{render_div(name, False, True, False, len(questions), 800, 8, 'left')}</div></div>"
         f"<script>((MathJax) => {{ {quiet}\n{script}\n}})();</script>"
     )

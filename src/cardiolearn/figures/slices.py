@@ -3,7 +3,8 @@ r"""Slices of scans with what was outlined in them."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,15 +39,22 @@ def overlay(
         InputError: Not two dimensions, labels of another shape, a label above 5.
     """
     pixels = _plane(image, "image")
-    height, width = pixels.shape
-    dx, dy = spacing or (1.0, 1.0)
-    extent = (-0.5 * dx, (width - 0.5) * dx, (height - 0.5) * dy, -0.5 * dy)
+    extent = extent_of(pixels, spacing or (1.0, 1.0))
     low, high = window or percentiles(pixels, 1, 99)
     ax.imshow(pixels, cmap="gray", vmin=low, vmax=max(high, low + 1e-9), extent=extent, interpolation="nearest")
     if labels is not None:
         _tint(ax, _plane(labels, "labels"), pixels.shape, extent, alpha)
     unit = "mm" if spacing else "pixel"
     ax.set(xlabel=f"x ({unit})", ylabel=f"y ({unit})")
+
+
+def extent_of(plane: NDArray[Any], spacing: tuple[float, float]) -> tuple[float, float, float, float]:
+    r"""Where the edges of a picture (Y, X) lie, for `imshow`: left, right, bottom, top; `spacing` (dx, dy) in mm.
+
+    The centre of the first pixel is (0, 0), and y runs downwards.
+    """
+    (height, width), (dx, dy) = plane.shape[:2], spacing
+    return -0.5 * dx, (width - 0.5) * dx, (height - 0.5) * dy, -0.5 * dy
 
 
 def _tint(
@@ -228,7 +236,7 @@ def observers(image: Image, outlines: Mapping[str, Image]) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(11, 5.5))
     for ax, z, title in zip(axes, (middle, divided), ("in the middle", "where they differ most"), strict=True):
         overlay(ax, image.data[z], spacing=spacing)
-        for (name, labels), colour in zip(outlines.items(), PALETTE.values(), strict=False):
+        for (name, labels), colour in zip(outlines.items(), cycle(PALETTE.values()), strict=False):
             outline(ax, labels.data[z], colour, spacing=spacing, name=f"observer {name}")
         focus(ax, outlined[:, middle].max(0), spacing=spacing)
         ax.set_title(f"slice {z}, {title}")

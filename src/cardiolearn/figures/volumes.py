@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cardiolearn.errors import InputError
-from cardiolearn.figures.slices import overlay
+from cardiolearn.figures.slices import extent_of, overlay
 from cardiolearn.figures.style import PALETTE
 from cardiolearn.imaging.intensity import percentiles
 
@@ -155,6 +155,5 @@ def _row(n: int, shape: tuple[int, ...], spacing: tuple[float, float], size: flo
 def _signed(ax: Axes, plane: ArrayLike, limit: float, spacing: tuple[float, float]) -> AxesImage:
     # Numbers above and below 0 as blue and red, in mm.
     values = np.asarray(plane, dtype=np.float64)
-    dx, dy = spacing
-    extent = (-0.5 * dx, (values.shape[1] - 0.5) * dx, (values.shape[0] - 0.5) * dy, -0.5 * dy)
-    return ax.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, extent=extent, interpolation="nearest")
+    place = extent_of(values, spacing)
+    return ax.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, extent=place, interpolation="nearest")

@@ -23,6 +23,7 @@ _HTML_ALT = re.compile(r"""\balt\s*=\s*("[^"]*\S[^"]*"|'[^']*\S[^']*')""", re.IG
 _FOLD = re.compile(r"<details\b.*?</details>", re.IGNORECASE | re.DOTALL)
 #: What is no word: formulas, addresses of links and pictures, tags of HTML.
 _NO_WORD = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|<[^>]+>", re.DOTALL)
+SOLUTION = re.compile(r"^(?P<indent>[ \t]*)# solution[ \t]*$", re.MULTILINE)  # what begins what learners do not get
 _WORD = re.compile(r"\w[\w'\u2019.,/-]*")
 
 
@@ -40,6 +41,7 @@ def contract_problems(notebook: NotebookNode) -> list[str]:
         *_core_path(notebook.cells),
         *_guesses(notebook.cells),
         *_whole(notebook.cells, code),
+        *_secrets(notebook.cells),
     ]
 
 
@@ -161,7 +163,8 @@ def _one_guess(i: int, cell: NotebookNode, later: Sequence[NotebookNode]) -> Ite
     if not names or "predict" not in tags(cell):
         yield f"cell {i}: a guess is taken by `guess = widgets.predict(...)` in a cell tagged 'predict'"
     for name in names:
-        uses = (k for k, c in enumerate(later) if c.cell_type == "code" and re.search(rf"\b{name}\b", c.source))
+        code = ((k, c) for k, c in enumerate(later) if c.cell_type == "code" and "predict" not in tags(c))
+        uses = (k for k, c in code if re.search(rf"\b{name}\b", c.source))
         used = next(uses, None)
         if used is None:
             yield f"cell {i}: nothing shows the guess {name!r} beside what was found"
@@ -188,3 +191,14 @@ def _whole(cells: Sequence[NotebookNode], code: Sequence[NotebookNode]) -> Itera
         yield "no widgets.quiz(...) answers the reader"
     if not any(re.search(r"^run\.claims\(\)", cell.source, re.MULTILINE) for cell in code):
         yield "no run.claims() shows how the lecture's claims fared"
+
+
+def _secrets(cells: Sequence[NotebookNode]) -> Iterable[str]:
+    r"""What `harness.learner` would hand to learners as it is, for it takes answers only out of cells it knows."""
+    for i, cell in enumerate(cells):
+        if cell.cell_type != "code" or "solution" in tags(cell):
+            continue
+        if bool(SOLUTION.search(cell.source)) != ("exercise" in tags(cell)):
+            yield f"cell {i}: the tag 'exercise' and a line '# solution' go together, or learners get the solution"
+        if "widgets.quiz(" in cell.source and not is_quiz(cell):
+            yield f"cell {i}: a quiz must be alone in its cell, or learners get its answers unsealed"

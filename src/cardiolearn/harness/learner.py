@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from cardiolearn.errors import InputError
 from cardiolearn.figures.quiz import sealed
-from cardiolearn.harness.contract import is_quiz
+from cardiolearn.harness.contract import SOLUTION, is_quiz
 from cardiolearn.harness.notebooks import discover, read_notebook, tags
 from cardiolearn.imaging.files import write_atomically
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-_SOLUTION = re.compile(r"^(?P<indent>\s*)# solution\s*$")
 _END = re.compile(r"^\s*# end\s*$")
 
 
@@ -33,7 +32,7 @@ def without_solution(source: str) -> str:
     kept: list[str] = []
     inside = False
     for line in source.splitlines():
-        start = _SOLUTION.match(line)
+        start = SOLUTION.match(line)
         if start and not inside:
             kept.append(f"{start['indent']}...  # your code here")
             inside = True

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mistune
 import numpy as np
+from mistune.util import striptags
 
 _FOLD = re.compile(r"</?details[^>]*>|<summary>\s*Read\b.*?</summary>", re.IGNORECASE | re.DOTALL)
 _SUMMARY = re.compile(r"<summary>(.*?)</summary>", re.IGNORECASE | re.DOTALL)
@@ -29,8 +30,8 @@ class _Renderer(mistune.HTMLRenderer):
         return text
 
     def image(self, text: str, url: str, title: str | None = None) -> str:
-        source = embedded(url, self._folder)
-        return f'<img src="{source}" alt="{escape(text)}">' if source else escape(text)
+        source = embedded(url, self._folder)  # the text is HTML already
+        return f'<img src="{source}" alt="{striptags(text)}">' if source else text
 
     def block_html(self, html: str) -> str:
         return _kept_html(html) + "\n"

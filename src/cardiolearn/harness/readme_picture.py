@@ -20,21 +20,16 @@ def write_picture(home: Path) -> Path:
     from cardiolearn.figures.beside import beside_a_person
     from cardiolearn.figures.style import use_style
     from cardiolearn.imaging.study import find_studies
-    from cardiolearn.learning.weights import load_weights, ready
-    from cardiolearn.methods.segmentation.fcn import FCN
-    from cardiolearn.methods.segmentation.heart_place import SHORT_AXIS
-    from cardiolearn.methods.segmentation.whole_scan import segment_all
+    from cardiolearn.methods.segmentation.whole_scan import shipped_outliner
 
     study = find_studies(home / "course" / "real_patient")[0]
     phases = [phase for phase in ("ED", "ES") if study.has("sa", phase, label=True)]
-    network = FCN(SHORT_AXIS.n_classes)
-    load_weights(network, SHORT_AXIS.weights)
-    found, _ = segment_all([study], ready(network, torch.device("cpu")))
+    images, outline = {phase: study.image("sa", phase) for phase in phases}, shipped_outliner(torch.device("cpu"))
     plt.switch_backend("agg")
     use_style()
     figure = beside_a_person(
-        {phase: study.image("sa", phase) for phase in phases},
-        {phase: found[study.subject, phase] for phase in phases},
+        images,
+        {phase: outline(image) for phase, image in images.items()},
         {phase: study.labels("sa", phase) for phase in phases},
     )
     picture = io.BytesIO()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 
-from cardiolearn.imaging.structures import NAMES
+from cardiolearn.imaging.structures import NAMES, VIEW_NAMES
+from cardiolearn.measures.tables import MEASURES
 
 _TABLE = re.compile(r"<table\b[^>]*>(.*?)</table>", re.DOTALL)
 _STYLED = re.compile(r"<(tr|th|td|thead|tbody)\b(?:\s+(?!colspan|rowspan)[\w-]+=\"[^\"]*\")+")
 _ROW = re.compile(r"<tr>(.*?)</tr>", re.DOTALL)
 _CELL = re.compile(r"<th([^>]*)>(.*?)</th>", re.DOTALL)
 _SERIES = re.compile(r"(.*)\nName: (.*), dtype: \w+", re.DOTALL)
-_SCORES = {"dice": "Dice", "mcd": "MCD (mm)", "dropped": "slices dropped"}
 _INDICES = {"edv": "EDV", "esv": "ESV", "sv": "stroke volume", "ef": "ejection fraction", "mass": "mass"}
 WORDS = {
-    **{f"{score}.{key}": f"{name}, {said}" for score, said in _SCORES.items() for key, name in NAMES.items()},
+    **{f"{measure}.{key}": f"{name}, {said}" for measure, said in MEASURES.items() for key, name in NAMES.items()},
     **{f"{side}_{index}": f"{side.upper()} {said}" for side in ("lv", "rv") for index, said in _INDICES.items()},
-    "sa": "short axis", "la_2ch": "two-chamber view", "la_4ch": "four-chamber view",
+    **VIEW_NAMES,
 }  # fmt: skip
 
 

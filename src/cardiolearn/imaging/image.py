@@ -88,9 +88,13 @@ class Image:
         return Image(self.data[t] if self.data.ndim == 4 else self.data, self.affine)
 
     def one_slice(self, z: int) -> Image:
-        r"""Slice `z` alone, in its place: `(1, Y, X)`, of a cine `(T, 1, Y, X)`."""
+        r"""Slice `z` alone, in its place: `(1, Y, X)`, of a cine `(T, 1, Y, X)`.
+
+        Raises:
+            InputError: there is no such slice.
+        """
         if not 0 <= z < self.data.shape[-3]:
-            raise InputError(f"slice {z}: expected below {self.data.shape[-3]}")
+            raise InputError(f"slice {z}: expected 0 to {self.data.shape[-3] - 1}")
         affine = np.array(self.affine)
         affine[:, 3] = self.affine @ [0, 0, z, 1]
         return replace(self, data=self.data[..., z : z + 1, :, :], affine=affine)

@@ -23,7 +23,8 @@ INDICES = ("lv_edv", "lv_esv", "lv_ef", "lv_mass", "lv_mass_es", "rv_edv", "rv_e
 OUTRIGHT = 20.0  # points of ejection fraction; see `failed_outright`
 #: Phases that an index of a ventricle is taken from.
 _AT = {"edv": ("ED",), "esv": ("ES",), "sv": PHASES, "ef": PHASES}
-_MEASURES = {"dice": "Dice", "mcd": "MCD (mm)", "dropped": "slices dropped"}
+#: What `agreement.compare` gives of each structure, in words.
+MEASURES = {"dice": "Dice", "mcd": "MCD (mm)", "dropped": "slices dropped"}
 #: Units of what `agreement.compare` gives.
 DICE_UNITS = {f"dice.{key}": "1" for key in VENTRICLES}
 CONTOUR_UNITS = {f"mcd.{key}": "mm" for key in VENTRICLES}
@@ -148,7 +149,7 @@ def overview(table: pd.DataFrame, by: str) -> pd.DataFrame:
     """
     if by not in table:
         return pd.DataFrame()
-    rows = {f"{m}.{key}": f"{NAMES[key]}, {what}" for m, what in _MEASURES.items() for key in VENTRICLES}
+    rows = {f"{m}.{key}": f"{NAMES[key]}, {what}" for m, what in MEASURES.items() for key in VENTRICLES}
     means = table.groupby(by, sort=False).mean(numeric_only=True).T
     return means.loc[[name for name in rows if name in means.index]].rename(index=rows).round(2)
 

@@ -141,14 +141,20 @@ def test_the_lessons_own_files_are_read(tmp_path: Path, numbered: list[int]) -> 
     assert numbered == []
 
 
-def test_what_is_prepared_is_all_that_trainings_need(tmp_path: Path, numbered: list[int]) -> None:
+def test_what_is_prepared_is_all_that_trainings_need(
+    tmp_path: Path, numbered: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested: list[int] = []
+    monkeypatch.setattr(data_study, "all_test_pictures", lambda folder, seed: tested.append(seed))
     variants = [DataVariant(30), DataVariant(2, annotators=observers.THICK_WALLED[2:3])]
     for variant in variants:
-        variant.maps(tmp_path, 0, 1)
+        variant.prepare(tmp_path, 7, [0, 1])
+    assert tested == [7, 7]
     assert {path.parent.name for path in tmp_path.rglob("*.safetensors")} == {"slices", "slices-O3t"}
     numbered.clear()
     for variant in variants:
-        variant.maps(tmp_path, 0, 1)
+        for seed in (0, 1):
+            variant.maps(tmp_path, 7, seed)
     assert numbered == []
 
 

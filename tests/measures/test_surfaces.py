@@ -17,7 +17,14 @@ from scipy.spatial.transform import Rotation
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.reading import read_labels
-from cardiolearn.measures.surfaces import SurfaceDistances, mask_mesh, mesh_volume_ml, summarise, surface_distances
+from cardiolearn.measures.surfaces import (
+    SurfaceDistances,
+    label_meshes,
+    mask_mesh,
+    mesh_volume_ml,
+    summarise,
+    surface_distances,
+)
 
 
 def blobs(seed: int, shape: tuple[int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -164,6 +171,15 @@ def test_meshes_refuse() -> None:
     for data in (torch.zeros(3, 4, 5), torch.ones(2, 3, 4, 5)):
         with pytest.raises(InputError, match="non-empty mask"):
             mask_mesh(Image(data, np.eye(4)))
+
+
+def test_structures_that_labels_lack_have_no_mesh() -> None:
+    data = torch.zeros(4, 6, 6, dtype=torch.uint8)
+    data[1:3, 1:4, 1:5], data[1:3, 4:, 4:] = 1, 3
+    meshes = label_meshes(Image(data, np.diag([1.0, 2.0, 5.0, 1.0])), ("lv", "rv", "la"))
+    assert list(meshes) == ["lv", "rv"]
+    alone = mask_mesh(Image(data == 3, np.diag([1.0, 2.0, 5.0, 1.0])))
+    assert torch.equal(meshes["rv"].vertices, alone.vertices)
 
 
 # --- real scans ---

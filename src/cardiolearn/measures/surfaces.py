@@ -15,6 +15,7 @@ import torch
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image, box_around
+from cardiolearn.imaging.structures import LABELS
 
 
 class SurfaceDistances(NamedTuple):
@@ -111,6 +112,12 @@ def mask_mesh(mask: Image) -> Mesh:
     if _signed_volume(vertices, triangles) < 0:
         triangles = triangles.flip(1)
     return Mesh(vertices, triangles)
+
+
+def label_meshes(labels: Image, keys: Iterable[str]) -> dict[str, Mesh]:
+    r"""The `mask_mesh` of each structure, by its key, that `labels` `(Z, Y, X)` hold a voxel of."""
+    masks = {key: labels.with_data(labels.data == LABELS[key]) for key in keys}
+    return {key: mask_mesh(mask) for key, mask in masks.items() if mask.data.any()}
 
 
 def mesh_volume_ml(vertices: torch.Tensor, faces: torch.Tensor) -> float:

@@ -80,14 +80,28 @@ def test_a_round_heart_is_found_in_its_middle_at_its_size(
     levels = (0.0, 1.0, 0.6, 5.0, 5.0, 5.0)[: plan.n_classes]
     place = find_heart(ReadsGrey(levels), cylinder(radius, centre, pixel), plan)
     assert place is not None
-    assert place[0] == pytest.approx(centre, abs=0.6)  # pixels
-    assert place[1] == pytest.approx(radius / plan.average, rel=0.04)
+    assert place.centre == pytest.approx(centre, abs=0.6)  # pixels
+    assert place.zoom == pytest.approx(radius / plan.average, rel=0.04)
 
 
 @pytest.mark.parametrize(("radius", "zoom"), [(9.0, 0.4), (60.0, 1.6)])
 def test_the_zoom_keeps_within_its_bounds(radius: float, zoom: float) -> None:
     place = find_heart(ReadsGrey(), cylinder(radius, (70.0, 75.0)), SHORT_AXIS)
-    assert place is not None and place[1] == pytest.approx(zoom)
+    assert place is not None and place.zoom == pytest.approx(zoom)
+
+
+@pytest.mark.parametrize(("reach", "size"), [(32, 96), (61, 96), (64, 112), (73, 112), (77, 128), (95, 128)])
+def test_the_window_holds_all_of_the_heart_and_a_margin(reach: float, size: int) -> None:
+    r"""A right ventricle reaches `reach` mm from the middle of a heart of average size: twice that and 10 mm more, in
+    pixels of 1.5 mm, rounded up to a multiple of 16. Something bright that does not touch the heart does not count."""
+    pictures = cylinder(SHORT_AXIS.average, (70.0, 75.0))
+    y, x = np.indices((140, 150))
+    beside = (abs(y - 70) < 8) & (x > 75) & (x <= 75 + reach / 1.5)
+    far = (y > 130) & (x < 4)
+    pictures.data[..., torch.from_numpy((beside | far) & (pictures.data[0, 0].numpy() < 2))] = 30.0
+    place = find_heart(ReadsGrey(), pictures, SHORT_AXIS)
+    assert place is not None and place.zoom == pytest.approx(1.0, rel=0.03)
+    assert place.size == size
 
 
 def test_in_a_cine_the_first_frame_and_one_near_end_systole_are_looked_at() -> None:
@@ -97,14 +111,14 @@ def test_in_a_cine_the_first_frame_and_one_near_end_systole_are_looked_at() -> N
     for frames in ((still, moved, nothing, moved, moved), (nothing, moved, still, moved, moved)):
         seen = telling_frames(Image(torch.cat(frames).to(torch.int16), np.diag([1.5, 1.5, 8.0, 1.0])))
         place = find_heart(ReadsGrey(), Stack(seen.data, (1.5, 1.5), lambda labels: labels), SHORT_AXIS)
-        assert place is not None and place[0] == pytest.approx((60.0, 60.0), abs=0.6)
+        assert place is not None and place.centre == pytest.approx((60.0, 60.0), abs=0.6)
 
 
 def test_of_two_bright_rings_the_larger_is_the_heart_and_nothing_is_found_in_the_dark() -> None:
     two = cylinder(30.0, (60.0, 50.0)).data
     two = torch.maximum(two, cylinder(14.0, (60.0, 120.0)).data)
     place = find_heart(ReadsGrey(), Stack(two, (1.5, 1.5), lambda labels: labels), SHORT_AXIS)
-    assert place is not None and place[0] == pytest.approx((60.0, 50.0), abs=0.6)
+    assert place is not None and place.centre == pytest.approx((60.0, 50.0), abs=0.6)
     nothing = Stack(torch.zeros(1, 3, 40, 50), (1.5, 1.5), lambda labels: labels)
     assert find_heart(ReadsGrey(), nothing, SHORT_AXIS) is None
 
@@ -115,5 +129,5 @@ def test_the_right_ventricle_beside_it_does_not_shift_the_short_axis_middle() ->
     place = find_heart(ReadsGrey(), pictures, SHORT_AXIS)
     assert place is not None
     # The network's order shows the patient's left on the right and the feet below: this grid is turned by half a turn.
-    assert place[0] == pytest.approx((79 - 40, 89 - 45), abs=0.8)
-    assert place[1] == pytest.approx(30.0 / SHORT_AXIS.average, rel=0.05)
+    assert place.centre == pytest.approx((79 - 40, 89 - 45), abs=0.8)
+    assert place.zoom == pytest.approx(30.0 / SHORT_AXIS.average, rel=0.05)

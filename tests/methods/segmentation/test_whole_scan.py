@@ -17,7 +17,7 @@ from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.slices import unwindow
 from cardiolearn.imaging.study import write_study
 from cardiolearn.measures.metrics import dice
-from cardiolearn.methods.segmentation.heart_place import LONG_AXIS, SHORT_AXIS, WINDOW, ViewPlan
+from cardiolearn.methods.segmentation.heart_place import LONG_AXIS, SHORT_AXIS, ViewPlan
 from cardiolearn.methods.segmentation.heart_window import HeartWindow
 from cardiolearn.methods.segmentation.whole_scan import segment, segment_all, segment_fullest, segment_softly
 
@@ -190,10 +190,13 @@ def test_every_slice_of_a_cine_is_shown_once_from_each_side() -> None:
 
     class Counts(ReadsGrey):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            seen.append(len(x) if x.shape[-2:] == (WINDOW, WINDOW) else 0)
+            seen.append(len(x) if x.shape[-2:] == size else 0)
             return super().forward(x)
 
-    image = grainy(ringed_heart()[0], 20)  # 80 slices, whose whole pictures are no windows
+    image = grainy(ringed_heart()[0], 20)  # 80 slices, whose whole pictures are smaller than a window
+    found = HeartWindow.of(image, ReadsGrey(), SHORT_AXIS)
+    assert found is not None
+    size = found.window.shape[-2:]
     segment_fullest(image, Counts())
     assert sum(seen) == 2 * 20 * 4
 

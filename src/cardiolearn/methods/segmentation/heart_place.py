@@ -6,7 +6,9 @@ pixel size was lost or stated wrongly.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +21,8 @@ from cardiolearn.imaging.slices import PIXEL, Stack, window
 from cardiolearn.imaging.structures import LABELS, LEFT_ATRIUM, LV_CAVITY, MYOCARDIUM, RIGHT_ATRIUM, RV_CAVITY, VIEWS
 
 WINDOW = 128  # pixels, 192 mm: both ventricles of a dilated heart and some surroundings
+SMALLEST_WINDOW = 96
+MARGIN = 10.0  # mm around what is taken for heart
 BATCH = 8  # windows at a time; larger pictures go in smaller batches, so that memory does not grow
 
 
@@ -76,12 +80,23 @@ def probabilities(network: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([network(part).softmax(1).cpu() for part in parts])
 
 
+class HeartPlace(NamedTuple):
+    r"""Centre of a heart (y, x in source pixels), the zoom at which it looks as large as an average one, and the `size`
+    (pixels) of a window that holds it then."""
+
+    centre: tuple[float, float]
+    zoom: float
+    size: int
+
+
 @dataclass(frozen=True)
 class _Place:
-    r"""Where a heart may be: centre `(y, x)` in source pixels, its left ventricle's radius in mm, how much was seen."""
+    r"""Where a heart may be: centre `(y, x)` in source pixels, its left ventricle's radius and how far it reaches from
+    the centre along either axis, in mm, how much was seen."""
 
     centre: tuple[float, float]
     radius: float
+    reach: float
     mass: float
 
 
@@ -105,7 +120,18 @@ def _likeliest(network: nn.Module, pictures: Stack, flat: Tensor, zoom: float, p
         m + (c - (n - 1) / 2) * pixel / p
         for m, c, n, p in zip(middle, (y, x), (rows, columns), pictures.pixel, strict=True)
     )
-    return _Place((centre[0], centre[1]), float(np.sqrt(area / np.pi)), mass)
+    reach = pixel * _farthest((found[:, 0] < 0.5).any(0).numpy(), (y, x))
+    return _Place((centre[0], centre[1]), float(np.sqrt(area / np.pi)), reach, mass)
+
+
+def _farthest(heart: np.ndarray, centre: tuple[float, float]) -> float:
+    # How many pixels the connected piece of a mask (Y, X) around `centre` reaches from it along either axis.
+    from scipy import ndimage
+
+    parts, _ = ndimage.label(heart)
+    at = parts[round(centre[0]), round(centre[1])]
+    pixels = np.argwhere(parts == at if at else heart)
+    return float(np.abs(pixels - centre).max()) if len(pixels) else 0.0
 
 
 def _largest_piece(around: np.ndarray) -> tuple[tuple[float, float], np.ndarray, float] | None:
@@ -128,11 +154,12 @@ def telling_frames(image: Image) -> Image:
     return Image(image.data[[0, n * 2 // 5]].float(), image.affine) if n > 2 else image.frame(0)
 
 
-def find_heart(network: nn.Module, pictures: Stack, plan: ViewPlan) -> tuple[tuple[float, float], float] | None:
-    r"""Centre of the heart (y, x in source pixels) and the zoom at which it looks as large as an average one, or None.
+def find_heart(network: nn.Module, pictures: Stack, plan: ViewPlan) -> HeartPlace | None:
+    r"""Where the heart is; None where there is none.
 
     The heart itself is the ruler: a large and a small one are seen at the same size, and so is a heart in a scan whose
-    pixel size was lost or stated wrongly. `pictures` are those of the `telling_frames`.
+    pixel size was lost or stated wrongly. Most windows are smaller than `WINDOW`, which makes a cine quicker.
+    `pictures` are those of the `telling_frames`.
     """
     flat = to_unit_range(pictures.data.float()).flatten(0, 1)
     place = _likeliest(network, pictures, flat, 1.0, plan)
@@ -143,7 +170,9 @@ def find_heart(network: nn.Module, pictures: Stack, plan: ViewPlan) -> tuple[tup
     if place is None:
         return None
     sharper = _likeliest(network, pictures, flat, _zoom(place, plan), plan) or place
-    return sharper.centre, _zoom(sharper, plan)
+    zoom = _zoom(sharper, plan)
+    steps = math.ceil(2 * (sharper.reach + MARGIN) / (PIXEL * zoom) / 16)  # sizes that the network can halve
+    return HeartPlace(sharper.centre, zoom, min(max(16 * steps, SMALLEST_WINDOW), WINDOW))
 
 
 def _zoom(place: _Place, plan: ViewPlan) -> float:

@@ -16,7 +16,6 @@ from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.intensity import to_unit_range
 from cardiolearn.imaging.slices import PIXEL, Stack, stack, unwindow, window
 from cardiolearn.methods.segmentation.heart_place import (
-    WINDOW,
     ViewPlan,
     find_heart,
     probabilities,
@@ -67,10 +66,9 @@ class HeartWindow:
         place = find_heart(network, stack(telling_frames(image)), plan)
         if place is None:
             return None
-        centre, zoom = place
         frames = (stack(image.frame(t)) for t in range(image.n_frames))
-        parts = [window(f.data[0].float(), f.pixel, centre, (WINDOW, WINDOW), zoom) for f in frames]
-        return cls(stack(image.frame(0)), to_unit_range(torch.cat(parts)), centre, zoom)
+        parts = [window(f.data[0].float(), f.pixel, place.centre, (place.size, place.size), place.zoom) for f in frames]
+        return cls(stack(image.frame(0)), to_unit_range(torch.cat(parts)), place.centre, place.zoom)
 
     def frame(self, t: int, network: nn.Module) -> Tensor:
         r"""Of each class in frame `t` the probability `(Z, C, h, w)` in the scan's pixels, in the `box`."""

@@ -22,7 +22,8 @@ from cardiolearn.imaging.structures import LABELS, LEFT_ATRIUM, LV_CAVITY, MYOCA
 
 WINDOW = 128  # pixels, 192 mm: both ventricles of a dilated heart and some surroundings
 SMALLEST_WINDOW = 96
-MARGIN = 10.0  # mm around what is taken for heart
+MARGIN = 10.0  # mm around what may be heart
+SURE = 0.8  # probability of background below which a pixel may be heart: doubts must stay in view
 BATCH = 8  # windows at a time; larger pictures go in smaller batches, so that memory does not grow
 
 
@@ -120,7 +121,7 @@ def _likeliest(network: nn.Module, pictures: Stack, flat: Tensor, zoom: float, p
         m + (c - (n - 1) / 2) * pixel / p
         for m, c, n, p in zip(middle, (y, x), (rows, columns), pictures.pixel, strict=True)
     )
-    reach = pixel * _farthest((found[:, 0] < 0.5).any(0).numpy(), (y, x))
+    reach = pixel * _farthest((found[:, 0] < SURE).any(0).numpy(), (y, x))
     return _Place((centre[0], centre[1]), float(np.sqrt(area / np.pi)), reach, mass)
 
 

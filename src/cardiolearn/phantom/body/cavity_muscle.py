@@ -26,6 +26,7 @@ from cardiolearn.phantom.body.noise import Noise
 _GROUPS = (math.radians(58.0), math.radians(-62.0))  # anterolateral and posteromedial papillary muscles
 _OBLONG = 0.75  # width over height of a papillary muscle, which stands on the wall
 _MOST_CROWDED = 2.6  # a cavity narrows gradually: however small, its middle stays blood
+_MOST_LAYER = 3.2  # share of the cross-section: so deep do ridges reach into a cavity that is nearly closed
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,9 @@ class CavityMuscle:
         free = self._bare + (1.0 - self._bare) * (0.5 + 0.5 * x)
         patchy = (1.0 + 0.5 * self.noise.at(torch.stack((x * 25, y * 25, m.depth), -1), 14.0, 6.0)).clamp_min(0.1)
         along = 0.05 + 1.2 * smoothstep((s - self._from) / 0.5) + smoothstep((s - 0.65) / 0.3)
-        fringe = 2.0 * self._fringe / m.endo_now.clamp_min(8.0) * (0.4 + 0.6 * smoothstep(s / 0.2))  # as a share
+        fringe = 2.0 * self._fringe / m.endo_now.clamp_min(8.0) * (0.4 + 0.6 * smoothstep(s / 0.3))  # as a share
         layer = crowd * patchy * (self._layer * free * along) + crowd.sqrt() * fringe
+        layer = layer.clamp_max(_MOST_LAYER)
         r = 12.5 + 0.5 * m.rho
         strands = torch.stack((x * r + 0.25 * m.depth, y * r, 0.35 * m.depth), -1)  # they run a little aslant
         ridges = 0.8 * self.noise.at(strands, self._ridge) + 0.7 * self.noise.at(strands, 2.6 * self._ridge, 8.0)

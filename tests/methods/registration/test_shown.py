@@ -43,7 +43,7 @@ def test_panels_show_each_method_with_its_distances() -> None:
     panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
     titles = [ax.get_title() for ax in panels]
     assert titles[0::3] == ["linear", "network", "thin slices"]
-    assert titles[1::3] == ["mean 2.0 mm", "mean 1.0 mm", "this surface is the yardstick"]
+    assert titles[1::3] == ["mean 2.0 mm", "mean 1.0 mm", "the others are compared with this one"]
     assert titles[2::3] == ["mean 3.0 mm", "mean 2.0 mm", "mean 1.0 mm"]
     colours = panels[2].collections[0].get_array()
     assert colours is not None and np.allclose(colours, 3.0)

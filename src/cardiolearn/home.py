@@ -84,3 +84,9 @@ def code_version() -> str:
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
+
+
+def weights_version() -> str:
+    r"""A short hash of what is known of the trained weights, their checksums with it; "none" where there are none."""
+    listed = weights_dir() / "weights.toml"
+    return hashlib.sha256(listed.read_bytes()).hexdigest()[:8] if listed.is_file() else "none"

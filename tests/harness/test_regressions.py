@@ -16,7 +16,8 @@ from cardiolearn.lab.records import Record, make_record
 
 OURS = np.array([0.92, 0.88, 0.95, 0.90, 0.85, 0.93])
 WHO = [f"s{i}" for i in range(6)]
-MACHINE = {"platform": "Linux x86_64", "cpu": "AVX2", "device": "cpu", "torch": "2.13.0", "code": "c0de"}
+MACHINE = {"platform": "Linux x86_64", "cpu": "AVX2", "device": "cpu", "torch": "2.13.0"}
+MACHINE |= {"code": "c0de", "weights": "f00d"}
 
 
 def results(values: np.ndarray = OURS, name: str = "toy.ours", seed: int = 0, **machine: str) -> Any:
@@ -126,7 +127,7 @@ def test_recording_again_learns_the_spread() -> None:
     third = results(OURS + 2e-6)
     add_spread(third, again, records(OURS + 2e-6), records(OURS + 1e-6))
     assert third["metrics"]["toy.ours"]["spread"] == pytest.approx({"mean": 1e-6, "subject": 2e-6, "runs": 3})
-    for machine in ({"code": "other"}, {"cpu": "AVX512"}):
+    for machine in ({"code": "other"}, {"weights": "trained for longer"}, {"cpu": "AVX512"}):
         fresh = results(**machine)
         add_spread(fresh, again, records(), records())
         assert "spread" not in fresh["metrics"]["toy.ours"]

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 WINDOW = 10  # steps of the running mean of the loss
 LOOKS = 14  # pictures taken of a training
-CAPTION = "a held-out slice as the network outlines it now, the outline of an annotator, the loss, and the held-out score"
+CAPTION = (
+    "a held-out slice as the network outlines it now, the outline of an annotator, the loss, and the held-out score"
+)
 
 
 def looks(steps: int, n: int = LOOKS) -> list[int]:

@@ -85,7 +85,7 @@ def flipped(results: Results, recorded: Results, ledger: Sequence[Claim]) -> lis
 
 
 def add_spread(results: Results, before: Results, records: Mapping[str, Record], old: Mapping[str, Record]) -> None:
-    r"""Note in `results`, about to be recorded, how far they are from the same code's `before` on this kind of machine.
+    r"""Note in `results`, about to be recorded, how far they are from `before`, of the same code, weights and machine.
 
     Recording a second time, with another number of threads, is how the record learns what rounding does to it.
     """
@@ -93,8 +93,9 @@ def add_spread(results: Results, before: Results, records: Mapping[str, Record],
         notebook, earlier = row["notebook"], before["metrics"].get(name)
         if earlier is None or earlier["n"] != row["n"] or notebook not in before["notebooks"]:
             continue
-        same_code = results["notebooks"][notebook]["code"] == before["notebooks"][notebook].get("code")
-        if not (same_code and same_kind(results, before, notebook)):
+        now, then = (run["notebooks"][notebook] for run in (results, before))
+        same = all(now[key] == then.get(key) for key in ("code", "weights"))
+        if not (same and same_kind(results, before, notebook)):
             continue
         known = earlier.get("spread", {"mean": 0.0, "subject": 0.0, "runs": 1})
         apart = np.abs(records[name].values - old[name].values).max() if name in old else 0.0

@@ -12,7 +12,7 @@ from typing import Any
 
 from cardiolearn.errors import InputError
 from cardiolearn.harness.execute import Outcome
-from cardiolearn.home import code_version, commit
+from cardiolearn.home import code_version, commit, weights_version
 from cardiolearn.imaging.files import write_atomically
 from cardiolearn.lab.claims import judge_or_recorded
 from cardiolearn.lab.ledger import Claim
@@ -21,7 +21,9 @@ from cardiolearn.lab.records import Record
 from cardiolearn.lab.values import values_csv
 
 #: Of the provenance what each notebook's row keeps: results are put together from lessons run at different times.
-OF_A_NOTEBOOK = ("date", "commit", "code", "phantom", "platform", "cpu", "device", "precision", "torch", "threads")
+OF_A_NOTEBOOK = (
+    "date", "commit", "code", "weights", "phantom", "platform", "cpu", "device", "precision", "torch", "threads",
+)  # fmt: skip
 
 
 def provenance(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +49,7 @@ def provenance(parameters: Mapping[str, Any]) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "commit": commit(),
         "code": code_version(),
+        "weights": weights_version(),
         "phantom": phantom_version(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }

@@ -2,6 +2,8 @@ r"""Everybody against the truth, which is known of simulated hearts: the network
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pandas as pd
 
 from cardiolearn.measures.tables import Found, Outlined, versus_truth
@@ -14,8 +16,10 @@ CROWDS = {"eight": ANNOTATORS, _THICK: THICK_WALLED}
 
 def everybody(truth: Found, found: Found, outlined: Outlined, seed: int) -> pd.DataFrame:
     r"""`tables.versus_truth` of the `network`, of each `observer`, and of the `majority of` two crowds of eight."""
-    people = {f"{OBSERVER} {o.name}": {key: drawn[o.name] for key, drawn in outlined.items()} for o in OBSERVERS}
-    crowds = {f"majority of {name}": majority_of(truth, crowd, seed) for name, crowd in CROWDS.items()}
+    people = {f"{OBSERVER} {o.name}": {key: by[o.name] for key, by in outlined.items()} for o in OBSERVERS}
+    with ThreadPoolExecutor() as pool:  # outlining lets other threads run most of the time
+        drawn = pool.map(lambda crowd: majority_of(truth, crowd, seed), CROWDS.values())
+        crowds = {f"majority of {name}": labels for name, labels in zip(CROWDS, drawn, strict=True)}
     return versus_truth(truth, {NETWORK: found} | people | crowds)
 
 

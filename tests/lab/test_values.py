@@ -95,7 +95,7 @@ def interval(claim: Claim, sample: np.ndarray) -> tuple[float, float]:
 
 @pytest.mark.parametrize("profile", ["classroom"])
 def test_every_recorded_claim_follows_from_the_shipped_table(profile: str) -> None:
-    r"""Estimates to six digits, intervals to a fiftieth of their width (a bootstrap of 10,000 resamples is off by as much), and every
+    r"""Estimates to six digits, intervals to a fiftieth of their width (10,000 resamples are off by as much), and every
     verdict. A claim whose numbers only a longer run has is read, not judged, by this profile."""
     recorded, values = recorded_run(profile), table(profile)
     assert recorded is not None

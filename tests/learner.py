@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from lab_page import LabPage
 from nbformat import NotebookNode
 
-from cardiolearn.harness.contract import is_quiz
 from cardiolearn.harness.learner import learner_notebook
 from cardiolearn.harness.notebooks import tags
 
@@ -40,7 +39,7 @@ def work_through(page: LabPage, solved: NotebookNode) -> None:
             _solve(page, *exercise, i)
         elif "predict" in tags(cell):
             _guess(page, i)
-        elif is_quiz(cell):
+        if page.output(i).locator(".cardiolearn-quiz").count():
             _answer(page.output(i))
         if "widget" in tags(cell):
             move(page, page.output(i))

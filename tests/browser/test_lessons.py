@@ -48,7 +48,8 @@ HEART = """z, y, x = torch.meshgrid(torch.arange(12.0), torch.arange(32.0), torc
 distance = ((3 * (z - 6)) ** 2 + (y - 16) ** 2 + (x - 10) ** 2).sqrt()
 affine = np.diag([2.0, 2.0, 6.0, 1.0])
 widgets.heart_3d(Image(distance, affine), {"lv": mask_mesh(Image(distance < 9, affine))})"""
-QUIZ = """widgets.quiz([
+QUIZ = """from cardiolearn.figures.quiz import asked
+asked([
     {"question": "What is $1 + 1$?", "answers": [{"answer": "2", "correct": True, "feedback": "Yes."},
                                                  {"answer": "3", "correct": False, "feedback": "Too much."}]},
     {"question": "Even?", "answers": [{"answer": "2", "correct": True, "feedback": "Yes."},

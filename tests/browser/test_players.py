@@ -10,7 +10,7 @@ import pytest
 from lab_page import open_browser
 from PIL import Image
 
-from cardiolearn.figures import widgets
+from cardiolearn.figures import quiz, widgets
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Request
@@ -50,7 +50,7 @@ def page() -> Iterator[Page]:
         opened = browser.new_page(viewport={"width": 1280, "height": 720})
         opened.on("pageerror", lambda error: problems.append(str(error)))
         opened.on("request", asked)
-        opened.set_content("".join([LISTEN, *(shown.html for shown in (*films, *swipes, widgets.quiz([QUESTION])))]))
+        opened.set_content("".join([LISTEN, *(shown.html for shown in (*films, *swipes, quiz.asked([QUESTION])))]))
         yield opened
     assert problems == []
 

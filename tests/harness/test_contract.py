@@ -19,7 +19,7 @@ LEARNERS = sorted((ROOT / "course" / "learner").glob("*.ipynb"))
 DEFAULTS = "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.items())
 START = """from cardiolearn import lab
 run = lab.start("01_toy", profile=profile, seed=seed, device=device, data_dir=data_dir, weights=weights)"""
-QUIZ = "widgets.quiz([\n" + 30 * "    {'question': 'Is it?', 'answers': []},\n" + "])"  # its questions are text
+QUIZ = 'widgets.quiz("01_toy")'
 
 
 def exercises(n: int) -> list[NotebookNode]:
@@ -141,7 +141,10 @@ BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
     "unchecked": (insert(new_code_cell("0"), 8), "code cell 4 is an exercise, and the next"),
     "a solution that learners get": (replace("# solution\n1 + 1", "1 + 1"), "or learners get the solution"),
     "a solution elsewhere": (insert(new_code_cell("# solution\n1")), "or learners get the solution"),
-    "a quiz with a comment": (replace("widgets.quiz(", "# answers\nwidgets.quiz("), "get its answers unsealed"),
+    "a quiz written out": (
+        replace('"01_toy")', '[{"question": "Is it?", "answers": []}])'),
+        "or learners get its answers",
+    ),
     "no quiz": (replace("### Quiz", "### Questions"), "no '### Quiz' in the text"),
     "a quiz that does not answer": (lambda nb: nb.cells.pop(11), "no widgets.quiz(...)"),
     "no claims": (replace("run.claims()", "run.claims('toy.one')"), "no run.claims()"),
@@ -151,7 +154,6 @@ BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
 #: What breaks one rule and with it another.
 SEVERAL = {
     "another guess of that name",
-    "a quiz with a comment",
     "no start",
     "no guess in the core path",
     "guess in an untagged cell",

@@ -3,7 +3,6 @@ r"""The learner's notebooks are the solved ones minus the solutions, and the com
 from __future__ import annotations
 
 import ast
-import json
 import re
 from pathlib import Path
 
@@ -11,8 +10,6 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from cardiolearn.errors import InputError
-from cardiolearn.figures.quiz import quiz
 from cardiolearn.harness.learner import learner_files, learner_notebook, without_solution, write_learner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,33 +52,6 @@ def test_only_exercises_lose_lines_and_only_solutions_go() -> None:
     ]
     assert solved == solved_notebook() | {"cells": solved.cells}
     assert len(solved.cells) == 4 and "return x" in solved.cells[1].source  # the source is untouched
-
-
-QUESTIONS = [
-    {
-        "question": "Is it <so>?",
-        "answers": [
-            {"answer": "yes", "correct": True, "feedback": "It is."},
-            {"answer": "no", "correct": False, "feedback": "But it is."},
-            {"answer": "seldom", "correct": False, "feedback": "But it is."},
-        ],
-    }
-]
-
-
-def test_quizzes_are_sealed_and_open_when_they_are_shown() -> None:
-    solved = new_notebook(cells=[new_code_cell(f"widgets.quiz({QUESTIONS!r})"), new_code_cell("widgets.quiz(asked)")])
-    with pytest.raises(InputError, match="must be written out"):
-        learner_notebook(solved)
-    (cell,) = learner_notebook(new_notebook(cells=solved.cells[:1])).cells
-    assert all(answer in cell.source for answer in ("Is it <so>?", "yes", "no", "seldom"))
-    assert not any(told in cell.source for told in ("correct", "true", "True", "It is", "But"))
-    tried = ast.literal_eval(cell.source.removeprefix("widgets.quiz"))
-    masks = [answer["sealed"] for answer in tried[0]["answers"]]
-    assert len(set(masks)) == len({mask[:4] for mask in masks}) == 3  # equal verdicts do not look alike
-    shown = [json.loads(re.search(r"var questions\w+=(.*);\n", quiz(given).html)[1]) for given in (QUESTIONS, tried)]
-    assert shown[0] == shown[1]
-    assert shown[0][0]["answers"] == QUESTIONS[0]["answers"]
 
 
 def test_the_folder_is_regenerated(tmp_path: Path) -> None:

@@ -1,14 +1,11 @@
 r"""Multiple-choice questions that answer, through jupyterquiz, without anything loaded from elsewhere.
 
-In a learner's notebook which answers are right, and what is said of each, stands sealed: not to be read by looking, and
-opened by `quiz` when it is shown. It is an envelope and no secret.
+Questions are text and no code: they stand in `course/quiz`, and a notebook names them. So no copy holds an answer.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
+import tomllib
 import uuid
 from collections.abc import Sequence
 from html import escape
@@ -16,6 +13,7 @@ from typing import Any
 
 from cardiolearn.errors import InputError
 from cardiolearn.figures.player_page import KEEP_KEY
+from cardiolearn.home import find_home
 
 _COLOURS = {
     "--jq-multiple-choice-bg": "#1f3b57",
@@ -43,61 +41,35 @@ class Quiz:
         return self.html
 
 
-def quiz(questions: Sequence[dict[str, Any]]) -> Quiz:
-    r"""Questions, each `{"question": str, "answers": [{"answer": str, "correct": bool, "feedback": str}, ...]}`.
-
-    Where several answers are correct, the reader is to find all of them. Answers may be sealed, see `sealed`.
+def quiz(name: str) -> Quiz:
+    r"""The questions of `course/quiz/NAME.toml`, to be answered; see `asked`.
 
     Raises:
-        InputError: A question without text, fewer than two answers, none of them correct, an answer incomplete, or
-            one whose seal does not fit.
+        InputError: No such file, a damaged one, or questions that cannot be answered.
     """
-    opened = [_opened(question) for question in questions]
-    for question in opened:
+    path = find_home() / "course" / "quiz" / f"{name}.toml"
+    try:
+        questions = tomllib.loads(path.read_text(encoding="utf-8")).get("questions", [])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: expected the questions of a quiz, found {error}") from None
+    if not questions:
+        raise InputError(f"{path}: expected tables [[questions]], found none")
+    return asked(questions)
+
+
+def asked(questions: Sequence[dict[str, Any]]) -> Quiz:
+    r"""Questions, each `{"question": str, "answers": [{"answer": str, "correct": bool, "feedback": str}, ...]}`.
+
+    Where several answers are correct, the reader is to find all of them.
+
+    Raises:
+        InputError: A question without text, fewer than two answers, none of them correct, or an answer incomplete.
+    """
+    form: dict[str, Any] = {"question": "", "answers": [], "type": "many_choice", "answer_cols": 1}
+    known = [form | question for question in questions]
+    for question in known:
         _check(question)
-    return Quiz(_page(opened), [question["question"] for question in opened])
-
-
-def sealed(questions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    r"""The same questions, with `{"answer": str, "sealed": str}` for each answer: verdict and feedback made unreadable.
-
-    They are masked with the SHAKE-256 digest of question and answer, so that equal verdicts do not look alike.
-    """
-    return [
-        {
-            "question": question["question"],
-            "answers": [
-                {"answer": answer["answer"], "sealed": _seal(question["question"], answer)}
-                for answer in question["answers"]
-            ],
-        }
-        for question in questions
-    ]
-
-
-def _seal(question: str, answer: dict[str, Any]) -> str:
-    told = json.dumps([bool(answer["correct"]), answer["feedback"]]).encode()
-    return base64.b64encode(_masked(told, question, answer["answer"])).decode()
-
-
-def _opened(question: dict[str, Any]) -> dict[str, Any]:
-    answers = []
-    for answer in question.get("answers", []):
-        if "sealed" in answer:
-            told = _masked(base64.b64decode(answer["sealed"]), question["question"], answer["answer"])
-            try:
-                correct, feedback = json.loads(told)
-            except ValueError:
-                raise InputError(f"quiz: {answer['answer']!r}: its seal does not fit: was the text changed?") from None
-            answer = {"answer": answer["answer"], "correct": correct, "feedback": feedback}
-        answers.append(answer)
-    return {"question": question.get("question", ""), "type": "many_choice", "answer_cols": 1, "answers": answers}
-
-
-def _masked(content: bytes, question: str, answer: str) -> bytes:
-    r"""`content` masked, or unmasked: the mask is its own inverse."""
-    mask = hashlib.shake_256(f"{question}\n{answer}".encode()).digest(len(content))
-    return bytes(a ^ b for a, b in zip(content, mask, strict=True))
+    return Quiz(_page(known), [question["question"] for question in known])
 
 
 def _check(question: dict[str, Any]) -> None:

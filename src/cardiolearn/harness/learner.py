@@ -2,16 +2,12 @@ r"""The learner's notebooks: the solved ones without their solutions, derived an
 
 from __future__ import annotations
 
-import ast
 import copy
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cardiolearn.errors import InputError
-from cardiolearn.figures.quiz import sealed
-from cardiolearn.harness.contract import SOLUTION, is_quiz
+from cardiolearn.harness.contract import SOLUTION
 from cardiolearn.harness.notebooks import discover, read_notebook, tags
 from cardiolearn.imaging.files import write_atomically
 
@@ -43,28 +39,13 @@ def without_solution(source: str) -> str:
     return "\n".join(kept)
 
 
-def sealed_quiz(source: str) -> str:
-    r"""A cell `widgets.quiz([...])` with its answers sealed, so that they are not read before the question is.
-
-    Raises:
-        InputError: Questions that are not written out.
-    """
-    try:
-        questions = ast.literal_eval(source.strip().removeprefix("widgets.quiz").rstrip(";"))
-    except (ValueError, SyntaxError):
-        raise InputError(f"a quiz must be written out, to be sealed for learners; found {source[:60]!r}") from None
-    return f"widgets.quiz({json.dumps(sealed(questions), indent=1, ensure_ascii=False)})"
-
-
 def learner_notebook(notebook: NotebookNode) -> NotebookNode:
-    r"""A copy without cells tagged `solution`, without the solutions in exercises, and with sealed quizzes."""
+    r"""A copy without cells tagged `solution`, and without the solutions in exercises."""
     learner = copy.deepcopy(notebook)
     learner.cells = [cell for cell in learner.cells if "solution" not in tags(cell)]
     for cell in learner.cells:
         if "exercise" in tags(cell):
             cell.source = without_solution(cell.source)
-        if cell.cell_type == "code" and is_quiz(cell):
-            cell.source = sealed_quiz(cell.source)
         if cell.cell_type == "markdown":  # links are seen from notebooks/, the copy lies in course/learner/
             cell.source = cell.source.replace("](../course/", "](../").replace("](../README", "](../../README")
     return learner

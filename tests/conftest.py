@@ -3,6 +3,7 @@ r"""Fixtures of all tests; the small hearts they share are made by `hearts.py`."
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
@@ -54,3 +55,11 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> Event:
     monkeypatch.setattr(locks, "_holder", asked)
     monkeypatch.setattr(locks, "_LOOK_AGAIN", 0.001)
     return somebody
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    r"""Tensors are of double precision: for methods that are held against each other to a millionth."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -2,7 +2,6 @@ r"""The free-form deformation in lesson 2's cells is the library's: equal in dou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,16 +13,10 @@ from torch import Tensor
 from cardiolearn.methods.registration import ffd, similarity
 from cardiolearn.methods.registration.bsplines import FreeForm, spline_matrix
 
+pytestmark = pytest.mark.usefixtures("double_precision")
 NOTEBOOK = Path(__file__).resolve().parents[3] / "notebooks" / "02_super_resolution.ipynb"
 CLOSE = {"rtol": 1e-6, "atol": 1e-9}
 KNOT, SPACING = (9.0, 11.0), (1.5, 1.25)  # mm
-
-
-@pytest.fixture(autouse=True)
-def double_precision() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def lesson(name: str) -> SimpleNamespace:

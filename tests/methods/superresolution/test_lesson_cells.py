@@ -2,7 +2,6 @@ r"""The method in lesson 2's cells is the library's: equal in double precision, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,15 +15,9 @@ from cardiolearn.methods.superresolution.networks import NETWORKS, PAPER, Deconv
 from cardiolearn.methods.superresolution.training_pairs import TrainingPairs
 from cardiolearn.phantom.scanners.thick_slices import clinical_stack
 
+pytestmark = pytest.mark.usefixtures("double_precision")
 NOTEBOOK = Path(__file__).resolve().parents[3] / "notebooks" / "02_super_resolution.ipynb"
 CLOSE = {"rtol": 1e-6, "atol": 1e-9}
-
-
-@pytest.fixture(autouse=True)
-def double_precision() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def lesson(name: str) -> SimpleNamespace:

@@ -56,6 +56,10 @@ def test_what_is_added_and_gained_is_that_of_the_network() -> None:
     shown = torch.as_tensor(missing.images[0].get_array())
     torch.testing.assert_close(shown, truth, rtol=1e-3, atol=1e-3)
     assert found.images[0].get_clim() == missing.images[0].get_clim()
+    assert all((ax.get_xlabel(), ax.get_ylabel()) == ("x (mm)", "z (mm)") for ax in (found, missing))
+    left, right, bottom, top = found.images[0].get_extent()
+    rows, columns = added.shape
+    assert right - left == pytest.approx(1.25 * columns) and bottom - top == pytest.approx(2.0 * rows)
     assert film.scores[0]["gain"] == 0.0 and film.scores[40]["gain"] == pytest.approx(0.5)
     assert gain.get_ylabel() == "PSNR over linear (dB)" and loss.get_ylabel() == "smooth-L1 loss"
     assert len(film.pictures) == len(film.labels) == len(film.scores) <= 6

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cardiolearn.figures.learning import TrainingFilm
+from cardiolearn.figures.slices import extent_of
 from cardiolearn.figures.style import BLUE
 from cardiolearn.imaging.intensity import SPAN, unit_variance
 from cardiolearn.methods.superresolution.networks import interpolate
@@ -58,11 +59,9 @@ class ResidualFilm(TrainingFilm):
 
     def _draw_residual(self, ax: Axes, residual: Tensor, title: str) -> None:
         percent = (self._percent * residual[self._zoom]).numpy()
-        ax.imshow(
-            percent, cmap="RdBu", vmin=-LIMIT, vmax=LIMIT, aspect=SPACING[2] / SPACING[0], interpolation="nearest"
-        )
-        ax.set(title=title)
-        ax.set_axis_off()
+        extent = extent_of(percent, (SPACING[0], SPACING[2]))
+        ax.imshow(percent, cmap="RdBu", vmin=-LIMIT, vmax=LIMIT, extent=extent, interpolation="nearest")
+        ax.set(title=title, xlabel="x (mm)", ylabel="z (mm)")
 
     def _scored(self) -> Mapping[str, float]:
         score = self._pairs.held_out_score(self._network)

@@ -37,7 +37,9 @@ def test_a_quiz_is_read_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name, text, message in (
         ("absent", None, "absent.toml: expected the questions of a quiz, found"),
         ("damaged", "[[questions", "damaged.toml: expected the questions of a quiz, found"),
-        ("empty", "", r"empty.toml: expected tables \[\[questions\]\], found none"),
+        ("empty", "", r"empty.toml: expected tables \[\[questions\]\], found None"),
+        ("number", "questions = 3", r"number.toml: expected tables \[\[questions\]\], found 3"),
+        ("words", "questions = ['Is it?']", r"words.toml: expected tables \[\[questions\]\], found \['Is it\?'\]"),
     ):
         if text is not None:
             (folder / f"{name}.toml").write_text(text)

@@ -145,6 +145,11 @@ BROKEN: dict[str, tuple[Callable[[NotebookNode], None], str]] = {
         replace('"01_toy")', '[{"question": "Is it?", "answers": []}])'),
         "or learners get its answers",
     ),
+    "a quiz with a comment": (replace("widgets.quiz(", "# the first is right\nwidgets.quiz("), "alone in its cell"),
+    "two quizzes, one written out": (
+        replace('widgets.quiz("01_toy")', 'widgets.quiz("01_toy")\nwidgets.quiz([])'),
+        "alone in its cell",
+    ),
     "no quiz": (replace("### Quiz", "### Questions"), "no '### Quiz' in the text"),
     "a quiz that does not answer": (lambda nb: nb.cells.pop(11), "no widgets.quiz(...)"),
     "no claims": (replace("run.claims()", "run.claims('toy.one')"), "no run.claims()"),

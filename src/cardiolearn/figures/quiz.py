@@ -49,11 +49,11 @@ def quiz(name: str) -> Quiz:
     """
     path = find_home() / "course" / "quiz" / f"{name}.toml"
     try:
-        questions = tomllib.loads(path.read_text(encoding="utf-8")).get("questions", [])
+        questions = tomllib.loads(path.read_text(encoding="utf-8")).get("questions")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: expected the questions of a quiz, found {error}") from None
-    if not questions:
-        raise InputError(f"{path}: expected tables [[questions]], found none")
+    if not questions or not isinstance(questions, list) or not all(isinstance(q, dict) for q in questions):
+        raise InputError(f"{path}: expected tables [[questions]], found {questions!r}")
     return asked(questions)
 
 

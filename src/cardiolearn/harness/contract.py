@@ -24,7 +24,7 @@ _FOLD = re.compile(r"<details\b.*?</details>", re.IGNORECASE | re.DOTALL)
 #: What is no word: formulas, addresses of links and pictures, tags of HTML.
 _NO_WORD = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|<[^>]+>", re.DOTALL)
 SOLUTION = re.compile(r"^(?P<indent>[ \t]*)# solution[ \t]*$", re.MULTILINE)  # what begins what learners do not get
-_NAMED_QUIZ = re.compile(r"""widgets\.quiz\("[0-9a-z_]+"\)""")
+_NAMED_QUIZ = re.compile(r"""widgets\.quiz\("[0-9a-z_]+"\);?""")
 _WORD = re.compile(r"\w[\w'\u2019.,/-]*")
 
 
@@ -195,5 +195,5 @@ def _secrets(cells: Sequence[NotebookNode]) -> Iterable[str]:
             continue
         if bool(SOLUTION.search(cell.source)) != ("exercise" in tags(cell)):
             yield f"cell {i}: the tag 'exercise' and a line '# solution' go together, or learners get the solution"
-        if "widgets.quiz(" in cell.source and not _NAMED_QUIZ.search(cell.source):
-            yield f"cell {i}: a quiz must be named, as a file of course/quiz, or learners get its answers"
+        if "widgets.quiz(" in cell.source and not _NAMED_QUIZ.fullmatch(cell.source.strip()):
+            yield f"cell {i}: a quiz must be named, and alone in its cell, or learners get its answers"

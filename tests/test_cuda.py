@@ -2,6 +2,8 @@ r"""On a graphics card: pictures, a training and a segmentation, held against th
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,11 +48,21 @@ def fit(network: FCN, slices: TrainingSlices, device: torch.device, steps: int =
 
 
 def test_pictures_are_made_there_and_repeat_with_the_seed(slices: TrainingSlices) -> None:
-    first, again, other = (slices(0, torch.Generator(CARD).manual_seed(seed)) for seed in (1, 1, 2))
+    fresh = (replace(slices) for _ in range(3))  # none has pictures left
+    first, again, other = (
+        s(0, torch.Generator(CARD).manual_seed(seed)) for s, seed in zip(fresh, (1, 1, 2), strict=True)
+    )
     images, labels = first
     assert images.device == labels.device == CARD and images.shape == (8, 1, 64, 64)
     assert images.min() >= 0 and images.max() <= 1 and labels.unique().tolist() == [0, 1, 2, 3]
     assert torch.equal(images, again[0]) and torch.equal(labels, again[1]) and not torch.equal(images, other[0])
+
+
+def test_batches_that_were_pictured_together_differ(slices: TrainingSlices) -> None:
+    fresh, generator = replace(slices), torch.Generator(CARD).manual_seed(0)
+    images = [fresh(step, generator)[0] for step in range(9)]
+    assert all(len(batch) == 8 for batch in images)
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(images, 2))
 
 
 def test_pairs_of_stack_and_volume_are_made_there() -> None:
@@ -71,12 +83,16 @@ def test_three_steps_are_those_of_the_cpu(slices: TrainingSlices, exact: None) -
 
 def test_a_training_goes_on_there_where_it_paused(slices: TrainingSlices, tmp_path: Path) -> None:
     plan, kept = TrainingPlan(3, seed=0, schedule="cosine", average=True), tmp_path / "state.safetensors"
+
+    def pictured_here(step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return slices(step, seeded(step))  # a card would go on with other pictures
+
     network = FCN()
     for _ in range(2):
         with pytest.raises(Unfinished):
-            train(network, slices, slices.loss, plan, CARD, keep=Keep(kept, seconds=0.0))
-    history = train(network, slices, slices.loss, plan, CARD, keep=Keep(kept, seconds=0.0))
-    whole = train(FCN(), slices, slices.loss, plan, CARD)
+            train(network, pictured_here, slices.loss, plan, CARD, keep=Keep(kept, seconds=0.0))
+    history = train(network, pictured_here, slices.loss, plan, CARD, keep=Keep(kept, seconds=0.0))
+    whole = train(FCN(), pictured_here, slices.loss, plan, CARD)
     assert history.loss == pytest.approx(whole.loss, rel=0.02)  # sums on a card come in any order
 
 

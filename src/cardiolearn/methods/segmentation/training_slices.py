@@ -17,6 +17,9 @@ from cardiolearn.phantom.cohorts.rendering import render_batch
 from cardiolearn.phantom.cohorts.slice_maps import SliceMaps, sample_long_axis_slices, sample_slice_maps
 from cardiolearn.phantom.scanners.mri import ANY_VENDOR, Vendor
 
+Batch = tuple[torch.Tensor, torch.Tensor]  # images and labels
+_BATCHES_AHEAD = 8  # that a graphics card pictures in one go
+
 
 @dataclass(frozen=True)
 class TrainingSlices:
@@ -26,7 +29,9 @@ class TrainingSlices:
     in `render_batch`.
 
     `maps` may be anywhere: a copy goes to the device of the generator that asks for a batch first, and stays there. The
-    pictures that test are made on the CPU, so they are the same for a training on any device.
+    pictures that test are made on the CPU, so they are the same for a training on any device. On the CPU a batch
+    follows from the generator alone. Elsewhere eight batches are pictured at a time, because starting the work takes
+    longer there than doing it, so a training that was interrupted goes on with other pictures.
     """
 
     maps: SliceMaps = field(repr=False)
@@ -38,11 +43,20 @@ class TrainingSlices:
     n_classes: int = 4
     upright: bool = False
     _there: dict[torch.device, SliceMaps] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _ahead: list[Batch] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def __call__(self, step: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, step: int, generator: torch.Generator) -> Batch:
         r"""Images `(batch, 1, size, size)` and labels of slices picked at random; what `training.train` asks for."""
-        picks = torch.randint(0, self.n, (self.batch,), generator=generator, device=generator.device)
-        return self._pictures(picks, generator)
+        if generator.device.type == "cpu":
+            return self._batches(1, generator)[0]
+        if not self._ahead:
+            self._ahead.extend(self._batches(_BATCHES_AHEAD, generator))
+        return self._ahead.pop()
+
+    def _batches(self, number: int, generator: torch.Generator) -> list[Batch]:
+        picks = torch.randint(0, self.n, (number * self.batch,), generator=generator, device=generator.device)
+        images, labels = self._pictures(picks, generator)
+        return list(zip(images.split(self.batch), labels.split(self.batch), strict=True))
 
     @staticmethod
     def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -61,7 +75,7 @@ class TrainingSlices:
         return {key: dice(found == k, labels == k) for key, k in LABELS.items() if k < self.n_classes}
 
     @property
-    def example(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def example(self) -> Batch:
         r"""The held-out picture `(1, size, size)`, with its labels, that shows most of the structure it shows least of:
         what learning is to be watched on."""
         images, labels = self._held_out
@@ -70,10 +84,10 @@ class TrainingSlices:
         return images[best], labels[best]
 
     @cached_property
-    def _held_out(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _held_out(self) -> Batch:
         return self._pictures(torch.arange(self.n, len(self.maps)), torch.Generator().manual_seed(99))
 
-    def _pictures(self, picks: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def _pictures(self, picks: torch.Tensor, generator: torch.Generator) -> Batch:
         options: dict[str, Any] = {"size": self.size, "pixel": self.pixel, "n_classes": self.n_classes}
         maps = self._on(generator.device)
         return render_batch(maps, picks, generator, vendor=self.vendor, upright=self.upright, **options)

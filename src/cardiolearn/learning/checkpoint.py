@@ -177,11 +177,12 @@ class TrainingState:
         self.best_score = max((score for score in scores if score is not None), default=-math.inf)
 
     def _load_adam(self, saved: dict[str, Tensor]) -> None:
-        r"""Put Adam's moments back in the memory layout of their parameters, as they were before."""
+        r"""Put Adam's moments back in the memory layout of their parameters, as they were before; on a card its fused
+        step wants the count of steps there as well."""
         parameters = self.optimiser.param_groups[0]["params"]
         for name, value in saved.items():
             index, _, moment = name.partition("/")
             parameter = parameters[int(index)]
             if moment != "step":
                 value = torch.empty_like(parameter, requires_grad=False).copy_(value)
-            self.optimiser.state[parameter][moment] = value
+            self.optimiser.state[parameter][moment] = value.to(parameter.device)

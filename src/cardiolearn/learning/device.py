@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -80,6 +81,11 @@ def place(network: nn.Module, device: torch.device) -> None:
     flat = any(isinstance(module, nn.Conv2d) for module in network.modules())
     order = torch.channels_last_3d if solid else torch.channels_last if flat else torch.preserve_format
     network.to(device, memory_format=order)  # type: ignore[call-overload]
+
+
+def at_once() -> int:
+    r"""How many processes work side by side: one for each core, 2 to 12 (each loads torch, some 0.4 GB)."""
+    return min(max(os.cpu_count() or 2, 2), 12)
 
 
 def in_processes(tasks: Sequence[Callable[[], Result]], jobs: int) -> Iterator[tuple[int, Result]]:

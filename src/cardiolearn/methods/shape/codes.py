@@ -67,7 +67,7 @@ class MaskComponents:
         Raises:
             InputError: the hearts have fewer than `n` components.
         """
-        masks = _voxels(labels, n_classes)
+        masks = torch.cat([_voxels(part, n_classes) for part in labels.split(_AT_ONCE)])
         mean = masks.mean(0)
         masks -= mean
         values, vectors = torch.linalg.eigh((masks @ masks.T).double())

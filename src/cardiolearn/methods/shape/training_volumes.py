@@ -40,8 +40,8 @@ class HeartBatches:
     @cached_property
     def held_out(self) -> Batch:
         r"""Inputs as they are for tests, and labels, of all hearts that are not learnt from."""
-        picks = torch.arange(self.n, len(self.source))
-        images, labels = look_at(self.source, picks, torch.Generator().manual_seed(99), self.n_classes)
+        picks = torch.arange(self.n, len(self.source), device="cpu")
+        images, labels = look_at(self.source, picks, torch.Generator("cpu").manual_seed(99), self.n_classes)
         return self.inputs(images, labels, None), labels
 
     def inputs(self, images: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -46,7 +46,7 @@ class FixedVolumes:
 
     def __call__(self, picks: Tensor, generator: torch.Generator) -> Batch:
         here, there = picks.to(self.labels.device), generator.device
-        images = torch.empty(len(picks), 0) if self.images is None else self.images[here]
+        images = self.labels.new_empty((len(picks), 0)) if self.images is None else self.images[here]
         return images.to(there), self.labels[here].to(there)
 
 

@@ -42,8 +42,10 @@ def _amounts(n: int, generator: torch.Generator) -> Tensor:
 
 def _blur(masks: Tensor) -> Tensor:
     r"""The mean of 3 x 3 x 3 voxels, twice; beyond the edge the last voxels go on."""
-    for _ in range(2):
-        masks = F.avg_pool3d(F.pad(masks, (1,) * 6, mode="replicate"), 3, 1)
+    for axis in 2 * (-3, -2, -1):  # axis by axis: sooner than torch's pooling in 3D
+        longer = torch.cat((masks.narrow(axis, 0, 1), masks, masks.narrow(axis, -1, 1)), axis)
+        before, here, after = (longer.narrow(axis, i, masks.shape[axis]) for i in range(3))
+        masks = (before + here).add_(after).mul_(1 / 3)
     return masks
 
 

@@ -18,8 +18,9 @@ from cardiolearn.methods.shape.autoencoder import Encoder
 from cardiolearn.methods.shape.codes import codes_of_labels
 from cardiolearn.methods.shape.frozen import frozen
 from cardiolearn.methods.shape.label_volumes import one_hot
-from cardiolearn.methods.shape.tl_network import TLNetwork
+from cardiolearn.methods.shape.tl_network import TLNetwork, reader
 from cardiolearn.methods.shape.training_codes import TrainingPredictor, TrainingTL
+from cardiolearn.methods.shape.training_volumes import dice_of_structures
 from cardiolearn.methods.shape.volume_source import FixedVolumes
 
 GRID = (16, 16, 16)
@@ -111,4 +112,6 @@ def test_both_stages_learn_to_read_shapes_in_pictures() -> None:
     first = joint.held_out_score(network.eval())
     train(network, joint, joint.loss, TrainingPlan(40, 0, learning_rate=2e-3), CPU)
     assert joint.held_out_score(network) > first + 0.1
+    seen = dice_of_structures(reader(network), IMAGES[12:], HEARTS[12:], 4)
+    assert joint.held_out_score(network) == pytest.approx(np.mean(list(seen.values())))
     assert not torch.equal(network.autoencoder.state_dict()["encoder.connect.weight"], before["encoder.connect.weight"])

@@ -72,7 +72,7 @@ class MaskComponents:
         masks -= mean
         values, vectors = torch.linalg.eigh((masks @ masks.T).double())
         values, vectors = values.flip(0)[:n], vectors.flip(1)[:, :n]
-        if len(labels) <= n or values[-1] <= 1e-6 * values[0]:
+        if values[-1] <= 1e-6 * values[0]:
             rank = int((values > 1e-6 * values[0]).sum())
             raise InputError(f"components: expected hearts with {n} components, got {len(labels)} hearts with {rank}")
         return cls(mean, (vectors / values.sqrt()).T.float() @ masks, n_classes)

@@ -69,6 +69,7 @@ PATCHES: dict[str, dict[str, Any]] = {
     "no turns, shifts, sizes": {"_poses": straight},
     "no cropped pictures": {"_field_of_view": lambda images, generator: torch.ones_like(images, dtype=torch.bool)},
     "no bending": {"smooth_field": lambda n, shape, cell, generator: torch.zeros((n, *shape))},
+    "bright free walls": {"near_free_walls": lambda tissue, pixel: torch.zeros((len(tissue), 2, *tissue.shape[1:]))},
     "no texture": {"TEXTURE": torch.zeros_like(rendering.TEXTURE)},
 }
 CHANGES: dict[str, Callable[[SliceMaps], SliceMaps]] = {

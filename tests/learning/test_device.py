@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from cardiolearn.errors import InputError
-from cardiolearn.learning.device import in_processes, keep_freed_memory, pick_device, place
+from cardiolearn.learning import device
+from cardiolearn.learning.device import in_processes, keep_freed_memory, pick_device, place, trains_in_half
 
 CPU = torch.device("cpu")
 
@@ -157,3 +158,24 @@ threading.Thread.start = lambda thread: sys.exit(7 * ("torch" not in sys.modules
 workers.begin()
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == 7
+
+
+@pytest.mark.parametrize(
+    ("can", "half"),
+    [({"amx_bf16": True}, True), ({"avx512_bf16": True}, True), ({"avx512_f": True}, False), ({}, False)],
+)
+def test_a_processor_trains_in_half_where_it_has_instructions_for_it(
+    can: dict[str, bool], half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can, raising=False)
+    assert trains_in_half(torch.device("cpu")) is half
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # as in older versions of torch
+    assert not trains_in_half(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(None, 2), (1, 2), (6, 6), (96, 12)])
+def test_a_process_for_each_core_but_not_too_many(
+    cores: int | None, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device.os, "cpu_count", lambda: cores)
+    assert device.at_once() == processes

@@ -18,7 +18,7 @@ from cardiolearn.errors import InputError, Unfinished
 from cardiolearn.imaging.files import write_atomically
 from cardiolearn.imaging.locks import locked
 from cardiolearn.learning.clock import time_is_up
-from cardiolearn.learning.device import in_processes
+from cardiolearn.learning.device import at_once, in_processes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def run_variants(
     path: Path, variants: Mapping[str, Variant], *,
     folder: Path, seeds: Sequence[int], steps: int, cohort_seed: int, device: torch.device,
 ) -> pd.DataFrame:  # fmt: skip
-    r"""Every variant trained from each of `seeds`, two at a time: the table `path` of `run_stages`."""
+    r"""Every variant trained from each of `seeds`, one on each core at a time: the table `path` of `run_stages`."""
     for variant in variants.values():  # before the stages, or two of them would make the same hearts
         variant.prepare(folder, cohort_seed, seeds)
 
@@ -54,7 +54,7 @@ def run_variants(
         return partial(variants[variant].learn, folder, cohort_seed, steps=steps, seed=seed, device=device)
 
     settings = {"steps": steps, "cohort_seed": cohort_seed, "variants": {k: _said(v) for k, v in variants.items()}}
-    return run_stages(path, stage, variants=list(variants), seeds=seeds, settings=settings, jobs=2)
+    return run_stages(path, stage, variants=list(variants), seeds=seeds, settings=settings, jobs=at_once())
 
 
 def _said(variant: Variant) -> str:

@@ -321,3 +321,15 @@ def test_a_module_counts_that_is_reached_by_detours_alone(tmp_path: Path, monkey
         (root / name).write_text(files[name])
     (root / "body/three.py").write_text("d = 2\n")
     assert version() == before
+
+
+def test_a_newer_python_reads_the_same_in_a_statement() -> None:
+    r"""Newer versions know more fields (`type_params` since 3.12) and leave empty ones out (3.13): neither counts."""
+    statement = ast.parse("def f(a: int) -> int:\n    return a + 1\n").body[0]
+    before = cache._text(statement)
+    statement._fields = (*statement._fields, "type_params_too")
+    statement.type_params_too = []  # type: ignore[attr-defined]
+    assert cache._text(statement) == before
+    statement.type_params_too = [ast.Constant(2)]  # type: ignore[attr-defined]
+    assert cache._text(statement) != before
+    assert cache._text(ast.parse("a - 1")) != cache._text(ast.parse("a + 1")) != cache._text(ast.parse("a + 2"))

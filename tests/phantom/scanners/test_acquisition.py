@@ -132,7 +132,7 @@ def test_a_voxel_shows_the_mean_of_what_lies_within_it(axis: int, monkeypatch: p
     cuts it. Four samples: two pairs in the plane, three levels of the slice."""
     seen: list[Tensor] = []
 
-    def grey(mixed: Tensor, exposure: Exposure) -> Tensor:
+    def grey(mixed: Tensor, near: Tensor, exposure: Exposure) -> Tensor:
         seen.append(mixed[..., 0])
         return seen[-1]
 
@@ -179,12 +179,12 @@ def test_frames_of_a_scan_share_its_exposure_but_for_the_noise() -> None:
 
 
 def test_grey_values_are_whole_and_frames_without_noise_are_equal() -> None:
-    mixed = torch.rand((3, 24, 20, 3), generator=seeded(1))
-    pictures = [grey_values(mixed, frame) for frame in frames_of(range(2))]
+    mixed, near = torch.rand((3, 24, 20, 5), generator=seeded(1)), torch.zeros((3, 2, 24, 20))
+    pictures = [grey_values(mixed, near, frame) for frame in frames_of(range(2))]
     assert all(torch.equal(picture, picture.round()) and picture.min() >= 0 for picture in pictures)
     assert not torch.equal(*pictures)
     silent = [Exposure(**(vars(frame) | {"noise": (torch.zeros(3, 24, 20),) * 2})) for frame in frames_of(range(2))]
-    assert torch.equal(*(grey_values(mixed, frame) for frame in silent))
+    assert torch.equal(*(grey_values(mixed, near, frame) for frame in silent))
 
 
 def test_breath_holds_shift_slices_in_their_plane(scene: Scene, still: Scan) -> None:

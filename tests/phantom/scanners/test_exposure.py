@@ -29,7 +29,7 @@ from cardiolearn.phantom.scanners.mri import ANY_VENDOR, TRAINING_VENDORS, UNSEE
 VENDORS = (*TRAINING_VENDORS, UNSEEN_VENDOR, ANY_VENDOR)
 #: One for each scan.
 SETTINGS = (
-    "texture", "blur", "zero_fill", "crispness", "fat_phase", "line", "coil", "noise_level", "gamma",
+    "texture", "blur", "zero_fill", "crispness", "fat_phase", "line", "coil", "free_walls", "noise_level", "gamma",
 )  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def plain(n: int, shape: tuple[int, int]) -> Exposure:
     flat, one, each = torch.zeros((n, *shape)), torch.ones((n, 1, 1)), torch.zeros(n)
     return Exposure(
         pattern=flat, texture=one, blur=each, zero_fill=each + 1.0, crispness=each, fat_phase=math.pi * one,
-        line=flat + 1.0, coil=flat + 1.0, noise_level=0.0 * one, noise=(flat, flat), gamma=one,
+        line=flat + 1.0, coil=flat + 1.0, free_walls=0.0 * one, noise_level=0.0 * one, noise=(flat, flat), gamma=one,
     )  # fmt: skip
 
 
@@ -122,6 +122,7 @@ def test_each_setting_does_its_part() -> None:
     each = {name: torch.tensor(two)[:, None, None] for name, two in values.items()}
     filters = {"blur": (0.5, 0.9), "zero_fill": (1.0, 1.6), "crispness": (0.7, 0.0)}
     each |= {name: torch.tensor(two) for name, two in filters.items()}
+    each["free_walls"] = torch.ones((2, 1, 1))  # they are in the water already
     exposure = Exposure(pattern=pattern, fat_phase=phase, line=line, coil=coil, noise=(noise[0], noise[1]), **each)
     shown = magnitude(water, fat, texture, exposure)
     for i in range(2):

@@ -78,7 +78,7 @@ def test_the_texture_moves_with_the_muscle(monkeypatch: pytest.MonkeyPatch) -> N
     r"""Its pattern at a point of the wall at end-diastole is that at the same point's place at end-systole."""
     patterns: list[np.ndarray] = []
 
-    def seen(mixed: torch.Tensor, exposure: Exposure) -> torch.Tensor:
+    def seen(mixed: torch.Tensor, near: torch.Tensor, exposure: Exposure) -> torch.Tensor:
         patterns.append(exposure.pattern.numpy())
         return mixed[..., 0]
 
@@ -102,7 +102,7 @@ def test_a_border_across_the_slices_is_seen_through_their_point_spread(monkeypat
     r"""Blood beyond a plane across the long axis: two samples to a slice, a Gaussian of 1.2 slices' full width."""
     seen: list[torch.Tensor] = []
 
-    def grey(mixed: torch.Tensor, exposure: Exposure) -> torch.Tensor:
+    def grey(mixed: torch.Tensor, near: torch.Tensor, exposure: Exposure) -> torch.Tensor:
         seen.append(mixed[..., 0])
         return seen[-1]
 

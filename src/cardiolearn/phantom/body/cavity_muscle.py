@@ -104,7 +104,8 @@ class CavityMuscle:
         r = 30.0 + 36.0 * across
         at = torch.stack((torch.cos(m.theta) * r, torch.sin(m.theta) * r, 0.5 * m.depth), -1)
         ridges = self.noise.at(at, self._rv_ridge, 5.0)
-        layer = self._rv_layer * (1.0 + 0.5 * a) * (0.75 + 1.5 * s)
+        diaphragm = 0.5 - 0.5 * torch.sin(m.theta)  # the mesh is densest on the diaphragm's side
+        layer = self._rv_layer * (1.0 + 0.5 * a) * (0.75 + 1.5 * s) * (0.7 + 0.7 * diaphragm)
         muscle = ridges > 3.0 * (outer - m.rho_now) / layer - 0.5
         muscle |= ridges > 3.0 * (m.rho_now - inner) / (0.35 * layer) - 0.5
         broken = self.noise.at(at, 9.0, 17.0) > 0.2  # bands do not run on for ever

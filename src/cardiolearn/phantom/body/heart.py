@@ -32,6 +32,8 @@ from cardiolearn.phantom.body.right_ventricle import RightVentricle
 from cardiolearn.phantom.body.subject import Subject
 
 _DEGREE = math.pi / 180.0
+_ROOT = 135.0 * _DEGREE  # where the aortic root stands on the base: there the septum thins to a membrane
+_BELOW_ROOT = 0.65  # by so much at most
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Heart:
     # ------------------------------------------------------------------ shape
     def _set_left(self, c: tuple[float, ...], unseen: tuple[float, ...]) -> None:
         self._bullet = 2.5 * math.exp(0.13 * c[0])  # 2 is an ellipsoid, more is a bullet
-        self._waist = max(0.0, 0.10 + 0.05 * c[1])  # narrowing at the mitral ring
+        self._waist = min(max(0.20 + 0.05 * c[1], 0.06), 0.34)  # narrowing towards the valves
         fourth, unseen_third = (4, 0.02 * unseen[2], 1.5 * unseen[3]), (3, 0.06 * unseen[4], 1.5 * unseen[5])
         self._ovals = ((2, 0.035 * c[2], 1.5 * c[3]), (3, 0.018 * c[4], 1.5 * c[5]), fourth)
         self._wall_modes = (
@@ -130,7 +132,8 @@ class Heart:
         wall = self.wall * regional * (1.0 + self.subject.septal_asymmetry * septum)
         if self.subject.apical_thickening:
             wall = wall * (1.0 + self.subject.apical_thickening * smoothstep((s - 0.3) / 0.4))
-        epi = (self._radius * ovals + wall) * self._profile(depth / self.height, 0.5 * self._waist)
+        wall = wall * (1.0 - _BELOW_ROOT * torch.cos(0.5 * (theta - _ROOT)) ** 8 * smoothstep(1.0 - s / 0.22))
+        epi = (self._radius * ovals + wall) * self._profile(depth / self.height, 0.8 * self._waist)
         inside = (depth < self.height).to(depth.dtype)
         return endo, torch.maximum(epi, (endo + 0.25 * self.wall) * inside)
 

@@ -89,7 +89,18 @@ def _said(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
-    yield from (ast.dump(node) for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom))
+    yield from (_text(node) for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def _text(part: object) -> str:
+    r"""A part of a syntax tree in words that are the same in every Python: fields that are empty are left out, for
+    newer versions have more of them."""
+    if isinstance(part, list):
+        return f"[{' '.join(map(_text, part))}]"
+    if not isinstance(part, ast.AST):
+        return repr(part)
+    fields = (f"{name}={_text(value)}" for name, value in ast.iter_fields(part) if value not in (None, []))
+    return f"{type(part).__name__}({' '.join(fields)})"
 
 
 def kept(files: Mapping[Path, Make], jobs: int, title: str, unit: str) -> list[Mapping[str, Tensor]]:

@@ -18,6 +18,7 @@ from scipy import ndimage
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image, box_around
 from cardiolearn.imaging.structures import LV_CAVITY, MYOCARDIUM, RV_CAVITY, STRUCTURES
+from cardiolearn.phantom.cohorts.closed_ring import close_rings
 
 Mask = npt.NDArray[np.bool_]
 Field = npt.NDArray[np.float32]
@@ -37,9 +38,9 @@ class Observer:
 
     ``endocardium`` says how papillary muscles and trabeculae are cut off (outward counts more of them as cavity); wall
     thickness is biased by ``epicardium - endocardium``. ``*_jitter`` is the standard deviation of a contour point over
-    repeated outlines. A basal slice is outlined if the ventricle fills at least the share ``basal_lv`` or ``basal_rv``
-    of its largest cross-section there (clinical habit: half the ring must be muscle), an apical one if the heart's
-    radius is at least ``apical``.
+    repeated outlines. A basal slice is outlined, as a closed ring, if at least the share ``basal_lv`` of the ring is
+    there (clinical habit: half of it must be muscle), and the RV in it if it fills at least the share ``basal_rv`` of
+    its largest cross-section; an apical one if the heart's radius is at least ``apical``.
     """
 
     name: str
@@ -175,7 +176,9 @@ def _outline(
 ) -> npt.NDArray[np.integer]:
     cavity, heart, right = truth == LV_CAVITY, (truth == LV_CAVITY) | (truth == MYOCARDIUM), truth == RV_CAVITY
     fields = _fields(truth.shape, spacing, rng)
-    keep_lv, keep_rv = _kept_slices(heart, right, spacing, observer, rng)
+    closed_cavity, closed_heart, share = close_rings(cavity, heart, right, spacing)
+    keep_lv, keep_rv = _kept_slices(heart, share, right, spacing, observer, rng)
+    cavity, heart = closed_cavity, closed_heart
 
     endo = _grown(cavity, spacing, observer.endocardium + observer.endocardium_jitter * fields[0]) & keep_lv
     epi = _grown(heart, spacing, observer.epicardium + observer.epicardium_jitter * fields[1]) & keep_lv
@@ -224,9 +227,10 @@ def _grown(mask: Mask, spacing: tuple[float, float, float], shift: Field) -> Mas
 
 
 def _kept_slices(
-    heart: Mask, right: Mask, spacing: tuple[float, float, float], observer: Observer, rng: np.random.Generator
-) -> tuple[Mask, Mask]:
-    """Which slices ``(Z, 1, 1)`` the observer outlines the LV and the RV in."""
+    heart: Mask, share: npt.NDArray[np.float64], right: Mask, spacing: tuple[float, float, float], observer: Observer,
+    rng: np.random.Generator,
+) -> tuple[Mask, Mask]:  # fmt: skip
+    """Which slices ``(Z, 1, 1)`` the observer outlines the LV and the RV in; `share` of the LV's ring is there."""
     lv, rv = heart.sum(axis=(1, 2)), right.sum(axis=(1, 2))
     strict = _UNDECIDED * rng.standard_normal(2)
     outlined = np.flatnonzero(lv if lv.any() else rv)
@@ -234,7 +238,7 @@ def _kept_slices(
     place = np.arange(len(lv)) if first >= last else np.arange(len(lv))[::-1]  # counts from base to apex
 
     basal, apical = place < place[lv.argmax()], place > place[lv.argmax()]
-    cut = (basal & (lv < (observer.basal_lv + strict[0]) * lv.max())) | (
+    cut = (basal & (share < observer.basal_lv + strict[0])) | (
         apical & (lv * spacing[0] * spacing[1] < np.pi * observer.apical**2)
     )
     outflow = place < place[rv.argmax()]

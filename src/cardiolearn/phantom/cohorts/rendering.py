@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from cardiolearn.phantom.cohorts.slice_maps import PIXEL, SIZE, SliceMaps
 from cardiolearn.phantom.scanners.exposure import magnitude, sample_exposure, smooth_field
+from cardiolearn.phantom.scanners.free_walls import along_free_walls, near_free_walls, with_blood
 from cardiolearn.phantom.scanners.mri import ANY_VENDOR, TEXTURE, Vendor, signal_table, uniform
 
 
@@ -81,8 +82,11 @@ def render_batch(
     weights = torch.softmax(0.7 * torch.randn((n, 3), generator=generator, device=generator.device) + middle, 1)
     rows = torch.arange(n, device=tissue.device)[:, None, None, None] * table.shape[1]
     texture = TEXTURE[None, :, None].to(table.device)
-    both = F.embedding(tissue + rows, torch.cat((table, texture.expand(n, -1, -1)), -1).flatten(0, 1))
-    mixed = (both * weights[:, :, None, None, None]).sum(1).permute(0, 3, 1, 2)
+    shown = with_blood(torch.cat((table, texture.expand(n, -1, -1)), -1)).flatten(0, 1)
+    mixed = (F.embedding(tissue + rows, shown) * weights[:, :, None, None, None]).sum(1)
+    exposure = sample_exposure(n, (size, size), vendor, generator)
+    near = near_free_walls(tissue[:, tissue.shape[1] // 2], PIXEL)
+    mixed = torch.stack(along_free_walls(mixed, near, exposure.free_walls), 1)
     label = maps.label[picks].float()[:, None]
     poses = (_upright_poses if upright else _poses)(n, generator, size, pixel)
     grid = F.affine_grid(poses, [n, 1, size, size], align_corners=False)
@@ -90,7 +94,7 @@ def render_batch(
     grid = grid + bend * uniform(n, (0.0, 5.0), generator)[:, None, None, None] / (SIZE * PIXEL / 2)
     mixed = F.grid_sample(mixed, grid, mode="bilinear", align_corners=False)
     label = F.grid_sample(label, grid, mode="nearest", align_corners=False)[:, 0].long()
-    image = magnitude(mixed[:, 0], mixed[:, 1], mixed[:, 2], sample_exposure(n, (size, size), vendor, generator))
+    image = magnitude(mixed[:, 0], mixed[:, 1], mixed[:, 2], exposure)
     seen = _field_of_view(image, generator)
     low = uniform(n, (0.0, 0.03), generator)
     high = 1.0 - torch.exp(uniform(n, (math.log(0.001), math.log(0.08)), generator))

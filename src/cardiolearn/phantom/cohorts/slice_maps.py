@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from cardiolearn.learning.device import at_once
 from cardiolearn.phantom.body.disease import Cohort
 from cardiolearn.phantom.body.scene import Scene
 from cardiolearn.phantom.body.subject import sample_subject
@@ -116,13 +117,13 @@ def sample_long_axis_slices(
 
 
 def sample_slice_maps(
-    n_subjects: int, folder: Path, *, cohort: Cohort = "train", seed: int = 0, jobs: int = 2,
+    n_subjects: int, folder: Path, *, cohort: Cohort = "train", seed: int = 0, jobs: int | None = None,
     sample: Sampler = sample_slices,
 ) -> SliceMaps:  # fmt: skip
     r"""The slices of subjects 0 to `n_subjects` - 1, kept in `folder` so that an interrupted call goes on.
 
-    `jobs` processes share the work, 25 subjects to a file. About 1.5 s of one core and 1.4 MB of memory a subject.
-    Every `sample` needs a folder of its own.
+    `jobs` processes (by default one for each core) share the work, 25 subjects to a file. About 1.5 s of one core and
+    1.4 MB of memory a subject. Every `sample` needs a folder of its own.
     """
     blocks = [range(i, min(i + 25, n_subjects)) for i in range(0, n_subjects, 25)]
     names = [f"{cohort}-{seed}-{b.start:05d}-{b.stop:05d}.safetensors" for b in blocks]
@@ -130,7 +131,7 @@ def sample_slice_maps(
         folder / name: partial(sample_block, block, cohort, seed, sample)
         for name, block in zip(names, blocks, strict=True)
     }
-    parts = kept(files, jobs, "sampling hearts", "file")
+    parts = kept(files, jobs or at_once(), "sampling hearts", "file")
     return SliceMaps(torch.cat([p["tissue"] for p in parts]), torch.cat([p["label"] for p in parts]))
 
 

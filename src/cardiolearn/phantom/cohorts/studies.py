@@ -20,7 +20,7 @@ from cardiolearn.imaging.files import named
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.structures import PHASES, VIEWS
 from cardiolearn.imaging.study import Study, open_study
-from cardiolearn.learning.device import in_processes
+from cardiolearn.learning.device import at_once, in_processes
 from cardiolearn.learning.progress import tqdm
 from cardiolearn.phantom.body.disease import Cohort
 from cardiolearn.phantom.body.scene import Scene
@@ -73,13 +73,13 @@ class Examination:
 
 def write_studies(
     folder: Path, n: int, examination: Examination | None = None, *,
-    cohort: Cohort = "test", seed: int = 0, jobs: int = 2,
+    cohort: Cohort = "test", seed: int = 0, jobs: int | None = None,
 ) -> list[Study]:  # fmt: skip
     r"""Subjects 0 to `n` - 1 as study folders in `folder`; those that are there already are kept.
 
     Each has `sa_ED`, `sa_ES` and their true labels; with `frames` also the cine `sa` and its labels; the same for other
-    `views`. `jobs` processes share the work, about 4 s of one core per stack and half a second per long-axis view. An
-    interrupted call goes on with the subjects that are missing.
+    `views`. `jobs` processes (by default one for each core) share the work, about 4 s of one core per stack and half a
+    second per long-axis view. An interrupted call goes on with the subjects that are missing.
 
     Args:
         folder: made where it is missing.
@@ -94,7 +94,7 @@ def write_studies(
     subjects = sample_cohort(n, cohort=cohort, seed=seed)
     made_with = {"cohort": cohort, "seed": seed} | how.facts()
     missing = [s for s in subjects if not _is_there(folder / s.identity, made_with)]
-    for subject, scans in _scan_all(missing, how, jobs):
+    for subject, scans in _scan_all(missing, how, jobs or at_once()):
         _write(folder / subject.identity, subject, scans, how, made_with)
     return [open_study(folder / s.identity) for s in subjects]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cardiolearn.learning.device import at_once
 from cardiolearn.phantom.body.disease import Cohort, Group
 from cardiolearn.phantom.body.scene import Scene
 from cardiolearn.phantom.body.subject import sample_subject
@@ -71,7 +72,13 @@ def _tensors_of(index: int, cohort: Cohort, seed: int, group: Group | None) -> d
 
 
 def scan_volumes(
-    n: int, folder: Path, *, cohort: Cohort = "train", seed: int = 0, group: Group | None = None, jobs: int = 2
+    n: int,
+    folder: Path,
+    *,
+    cohort: Cohort = "train",
+    seed: int = 0,
+    group: Group | None = None,
+    jobs: int | None = None,
 ) -> Volumes:
     r"""Subjects 0 to `n` - 1 (of one `group`, or all), a file each in `folder`, so that an interrupted call goes on.
 
@@ -79,5 +86,5 @@ def scan_volumes(
     """
     name = f"{cohort}-{seed}" + (f"-{group}" if group else "")
     files = {folder / f"{name}-{i:05d}.safetensors": partial(_tensors_of, i, cohort, seed, group) for i in range(n)}
-    parts = kept(files, jobs, "scanning thin slices", "subject")
+    parts = kept(files, jobs or at_once(), "scanning thin slices", "subject")
     return Volumes(*(torch.cat([part[key] for part in parts]) for key in ("image", "label", "planes")))

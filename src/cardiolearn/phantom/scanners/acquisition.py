@@ -14,10 +14,12 @@ from cardiolearn.imaging.image import Image
 from cardiolearn.phantom.body.curves import activation
 from cardiolearn.phantom.body.scene import Scene
 from cardiolearn.phantom.scanners.exposure import Exposure, magnitude, sample_exposure
+from cardiolearn.phantom.scanners.free_walls import along_free_walls, near_free_walls, with_blood
 from cardiolearn.phantom.scanners.mri import TEXTURE, Vendor, signal_table, uniform
 
 # Where the signal of a voxel is sampled: through the slice (share of its thickness) and in the plane (pixels).
 _SAMPLES = ((-0.33, 0.25, -0.25), (0.0, -0.25, -0.25), (0.0, 0.25, 0.25), (0.33, -0.25, 0.25))
+_MIDDLE = 1  # of these, one in the middle of the slice
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def acquire(
     normal = axis / axis.norm()
     shift = breath_hold * torch.randn((plan.grid[0], 2), generator=generator, device="cpu").to(scene.device)
     points = points + (shift[:, :1] * right / right.norm() + shift[:, 1:] * down / down.norm())[:, None, None]
-    table = signals_and_texture(vendor, generator).to(scene.device)
+    table, pixel = signals_and_texture(vendor, generator).to(scene.device), float(np.linalg.norm(plan.affine[:3, 0]))
     numbers = range(first, first + len(activations))
     exposures = frame_exposures(plan.grid, vendor, generator, numbers, scene.device)
     samples = []
@@ -116,10 +118,10 @@ def acquire(
         samples.append([here.tissue for here in seen])
     frames = []
     for tissues, exposure in zip(zip(*samples, strict=True), exposures, strict=True):
-        mixed = torch.zeros((*points.shape[:-1], 3), device=scene.device)
+        mixed = torch.zeros((*points.shape[:-1], table.shape[1]), device=scene.device)
         for tissue in tissues:
             mixed += F.embedding(tissue.int(), table) / len(_SAMPLES)
-        frames.append(grey_values(mixed, exposure))
+        frames.append(grey_values(mixed, near_free_walls(tissues[_MIDDLE], pixel), exposure))
     labels = [scene.labels_at(points, a) for a in activations]
     duration = 60.0 / scene.subject.heart_rate / max(len(activations), 1)
     cine = Image(torch.stack(frames), plan.affine, duration)
@@ -127,9 +129,10 @@ def acquire(
 
 
 def signals_and_texture(vendor: Vendor, generator: torch.Generator) -> torch.Tensor:
-    r"""What one scan shows of each tissue: water and fat signal and strength of the texture, `(N_TISSUES, 3)`."""
+    r"""What one scan shows of each tissue, `(N_TISSUES, 5)`: water and fat signal, strength of the texture, and the
+    water of the LV's and of the RV's blood."""
     signals = signal_table(1, vendor, generator)[0]
-    return torch.cat((signals, TEXTURE[:, None].to(signals.device)), 1)
+    return with_blood(torch.cat((signals, TEXTURE[:, None].to(signals.device)), 1))
 
 
 def frame_exposures(
@@ -145,7 +148,9 @@ def frame_exposures(
     return (scan.with_noise(torch.Generator(device).manual_seed(seed + 1 + number)) for number in numbers)
 
 
-def grey_values(mixed: torch.Tensor, exposure: Exposure) -> torch.Tensor:
-    r"""The picture of `mixed` signals `(n, Y, X, 3)`, in whole numbers; blood is near 400."""
-    water, fat, texture = mixed.unbind(-1)
-    return (magnitude(water, fat, texture, exposure) * 400.0).round()
+def grey_values(mixed: torch.Tensor, near: torch.Tensor, exposure: Exposure) -> torch.Tensor:
+    r"""The picture of `mixed` signals `(n, Y, X, 5)`, in whole numbers; blood is near 400.
+
+    `near` `(n, 2, Y, X)` says where the free walls are (`near_free_walls`).
+    """
+    return (magnitude(*along_free_walls(mixed, near, exposure.free_walls), exposure) * 400.0).round()

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cardiolearn.phantom.scanners.free_walls import STRENGTH
 from cardiolearn.phantom.scanners.mri import Vendor, uniform
 
 _ROLL_OFF = 0.3  # the share of the acquired frequencies over which the filter goes down to nothing
@@ -102,8 +103,8 @@ class Exposure:
     `pattern` `(n, Y, X)` is that of the texture, its variance about 1, and `noise` two fields `(n, Y, X)` of white
     noise. `line` `(m, Y, X)` is the dark line off resonance, `coil` `(m, Y, X)` the receiver's profile, `fat_phase`
     `(m, Y, X)` the angle in radians between fat and water. `blur`, `zero_fill` and `crispness` `(m,)` are those of
-    :func:`transfer`; the others are `(m, 1, 1)`. `noise_level` is the noise's standard deviation in the picture, before
-    its grey scale.
+    :func:`transfer`; the others are `(m, 1, 1)`. `free_walls` is how much darker blood is along them, `noise_level` the
+    noise's standard deviation in the picture, before its grey scale.
     """
 
     pattern: Tensor
@@ -114,6 +115,7 @@ class Exposure:
     fat_phase: Tensor
     line: Tensor
     coil: Tensor
+    free_walls: Tensor
     noise_level: Tensor
     noise: tuple[Tensor, Tensor]
     gamma: Tensor
@@ -150,6 +152,7 @@ def sample_exposure(
         fat_phase=fat_phase,
         line=_off_resonance(m, shape, generator),
         coil=coil_bias(m, shape, uniform(m, vendor.bias, generator), generator),
+        free_walls=sampled(STRENGTH),
         noise_level=sampled(vendor.noise),
         noise=_white(pattern, noise or generator),
         gamma=sampled(vendor.gamma),

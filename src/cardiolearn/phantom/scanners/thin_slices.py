@@ -19,6 +19,7 @@ from cardiolearn.phantom.scanners.acquisition import (
     grid_points,
     signals_and_texture,
 )
+from cardiolearn.phantom.scanners.free_walls import near_free_walls
 from cardiolearn.phantom.scanners.mri import Vendor
 from cardiolearn.phantom.scanners.thick_slices import slice_profile
 
@@ -64,13 +65,14 @@ def scan_high_resolution(
     still = texture(points)
     frames, labels = [], []
     for t, (a, exposure) in enumerate(zip(activations, exposures, strict=True)):
-        planes = torch.zeros((2 * shape[0], *shape[1:], 3), device=scene.device)
+        planes = torch.zeros((2 * shape[0], *shape[1:], table.shape[1]), device=scene.device)
         for k, seen in enumerate(samples):
             planes[k::2] = F.embedding(seen[t].tissue.int(), table)
         rest = scene.at_rest(points, a)
         moved = (rest != points).any(-1)
         pattern = still.masked_scatter(moved, texture(rest[moved]))
-        frames.append(grey_values(torch.tensordot(profile, planes, 1), replace(exposure, pattern=pattern)))
+        near = near_free_walls(samples[0][t].tissue, SPACING[0])
+        frames.append(grey_values(torch.tensordot(profile, planes, 1), near, replace(exposure, pattern=pattern)))
         labels.append(scene.labels_at(points, a))
     cine = Image(torch.stack(frames), affine)
     return Scan(cine, cine.with_data(torch.stack(labels)), tuple(activations))

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cardiolearn.learning.device import at_once
 from cardiolearn.phantom.body.disease import Cohort, Group
 from cardiolearn.phantom.body.scene import Scene
 from cardiolearn.phantom.body.subject import sample_subject
@@ -45,11 +46,18 @@ def sample_beams(
 
 
 def sample_ultrasound_volumes(
-    n: int, folder: Path, *, cohort: Cohort = "train", seed: int = 0, group: Group | None = None, jobs: int = 2
+    n: int,
+    folder: Path,
+    *,
+    cohort: Cohort = "train",
+    seed: int = 0,
+    group: Group | None = None,
+    jobs: int | None = None,
 ) -> UltrasoundVolumes:
     r"""Subjects 0 to `n` - 1 (of one `group`, or all), kept in `folder` so that an interrupted call goes on.
 
-    `jobs` processes share the work, 25 subjects to a file. About 1.6 s of one core and 1.8 MB of memory a subject.
+    `jobs` processes (by default one for each core) share the work, 25 subjects to a file. About 1.6 s of one core and
+    1.8 MB of memory a subject.
     """
     name = f"{cohort}-{seed}" + (f"-{group}" if group else "")
     blocks = [range(i, min(i + 25, n)) for i in range(0, n, 25)]
@@ -57,7 +65,7 @@ def sample_ultrasound_volumes(
         folder / f"{name}-{b.start:05d}-{b.stop:05d}.safetensors": partial(sample_beams_block, b, cohort, seed, group)
         for b in blocks
     }
-    parts = kept(files, jobs, "placing probes", "file")
+    parts = kept(files, jobs or at_once(), "placing probes", "file")
     return UltrasoundVolumes(torch.cat([part["codes"] for part in parts]))
 
 

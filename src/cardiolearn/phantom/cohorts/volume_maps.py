@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cardiolearn.imaging.structures import RV_CAVITY
+from cardiolearn.learning.device import at_once
 from cardiolearn.phantom.body.disease import Cohort, Group
 from cardiolearn.phantom.body.scene import Scene
 from cardiolearn.phantom.body.subject import sample_subject
@@ -95,11 +96,18 @@ def _middle(scene: Scene) -> Tensor:
 
 
 def sample_volume_maps(
-    n: int, folder: Path, *, cohort: Cohort = "train", seed: int = 0, group: Group | None = None, jobs: int = 2
+    n: int,
+    folder: Path,
+    *,
+    cohort: Cohort = "train",
+    seed: int = 0,
+    group: Group | None = None,
+    jobs: int | None = None,
 ) -> VolumeMaps:
     r"""Subjects 0 to `n` - 1 (of one `group`, or all), kept in `folder` so that an interrupted call goes on.
 
-    `jobs` processes share the work, 25 subjects to a file. About 0.7 s of one core and 1.0 MB of memory a subject.
+    `jobs` processes (by default one for each core) share the work, 25 subjects to a file. About 0.7 s of one core and
+    1.0 MB of memory a subject.
     """
     name = f"{cohort}-{seed}" + (f"-{group}" if group else "")
     blocks = [range(i, min(i + 25, n)) for i in range(0, n, 25)]
@@ -107,7 +115,7 @@ def sample_volume_maps(
         folder / f"{name}-{b.start:05d}-{b.stop:05d}.safetensors": partial(sample_volume_block, b, cohort, seed, group)
         for b in blocks
     }
-    parts = kept(files, jobs, "sampling whole hearts", "file")
+    parts = kept(files, jobs or at_once(), "sampling whole hearts", "file")
     return VolumeMaps(*(torch.cat([part[key] for part in parts]) for key in ("tissue", "label")))
 
 

@@ -21,6 +21,7 @@ from cardiolearn.imaging.intensity import percentiles_of_some
 from cardiolearn.phantom.cohorts.volume_maps import SHAPE, SPACING, VolumeMaps
 from cardiolearn.phantom.cohorts.volumes import quiet
 from cardiolearn.phantom.scanners.exposure import magnitude, sample_exposure
+from cardiolearn.phantom.scanners.free_walls import along_free_walls, near_free_walls, with_blood
 from cardiolearn.phantom.scanners.mri import ANY_VENDOR, TEXTURE, Vendor, signal_table, uniform
 from cardiolearn.phantom.scanners.thick_slices import clinical_stack
 
@@ -100,10 +101,10 @@ def _thin_slices(tissue: Tensor, vendor: Vendor, generator: torch.Generator) -> 
     table = signal_table(len(tissue), vendor, generator)
     texture = TEXTURE[None, :, None].to(table.device).expand(len(table), -1, -1)
     pictures = []
-    for codes, signals in zip(tissue, torch.cat((table, texture), -1), strict=True):
-        water, fat, strength = F.embedding(codes.int(), signals).unbind(-1)
+    for codes, signals in zip(tissue, with_blood(torch.cat((table, texture), -1)), strict=True):
         exposure = sample_exposure(SHAPE[0], SHAPE[1:], quiet(vendor), generator, noise=generator)
-        pictures.append(magnitude(water, fat, strength, exposure))
+        seen = along_free_walls(F.embedding(codes.int(), signals), near_free_walls(codes, SPACING), exposure.free_walls)
+        pictures.append(magnitude(*seen, exposure))
     return torch.stack(pictures)
 
 

@@ -49,7 +49,7 @@ from cardiolearn.phantom.scanners.sector import (
 _AVERAGE = 0.4  # dB/cm at 1 MHz, one way: what the receiver's gain takes tissue to swallow
 _RINGING, _CLUTTER = 3.0, 22.0  # mm over which what rings in the probe, and the clutter below it, fall to a third
 _NEAR = 60.0  # mm below the skin over which the gain is turned down
-_RINGS = 3.0  # dB: how much stronger the ringing is
+_RINGS = 1.0  # dB: how much stronger the ringing is
 _BRIGHTEST = 0.9985  # of the samples are darker than full brightness
 
 
@@ -59,11 +59,11 @@ class Echograph:
 
     `frequency` in MHz; `pulse` is the resolution along the beam (mm), `beam` that across (degrees) and `aperture` the
     beam's width at the probe (mm), all full widths at half maximum; `compound` is the share of the speckle that is
-    averaged away. In dB: `scatter` is how much tissues differ from
-    scan to scan (SD), `blood` that of blood over muscle, `patchy` the regional SD within tissue and from beam to beam,
-    `specular` the gain of mirror echoes, `drop_out` what is lost behind the lung, `ribs` behind the ribs, `clutter`
-    the haze at the probe over muscle, `haze` the level of side lobes, `noise` that of the receiver over muscle,
-    `near` how far the gain is turned down at the skin, `gain` how far over white the brightest echoes are.
+    averaged away. In dB: `scatter` is how much tissues differ from scan to scan, `patchy` how much a tissue varies
+    (standard deviations), `blood` is the level of blood over muscle, `specular` the gain of mirror echoes, `drop_out`
+    what is lost behind the lung and `ribs` behind the ribs, `clutter` the level of the haze at the probe, `haze` that
+    of side lobes, `noise` that of the receiver; `near` is how far the gain is turned down at the skin, `gain` how far
+    over white the brightest echoes are.
     `tgc` is the share of the attenuation that is made good; `dynamic_range` (dB) is shown as black to white, `gamma`
     is the exponent of the grey scale, `half_angle` that of the sector in degrees.
     """
@@ -93,16 +93,16 @@ class Echograph:
 
 #: For training: wider than any one machine.
 ANY_ECHOGRAPH = Echograph(
-    "any", frequency=(1.6, 2.8), pulse=(1.4, 2.6), beam=(1.4, 3.4), aperture=(2, 5), compound=(0.0, 0.5),
-    scatter=(1, 3), blood=(-32, -18), patchy=(2, 6), specular=(14, 26), drop_out=(0, 30), ribs=(8, 40),
-    clutter=(-8, 4), haze=(-36, -24), noise=(-70, -44), near=(0, 12), tgc=(0.7, 1.0), gain=(-9, -1),
+    "any", frequency=(1.6, 2.8), pulse=(1.4, 2.6), beam=(1.4, 3.4), aperture=(2, 5), compound=(0.1, 0.7),
+    scatter=(1, 3), blood=(-36, -20), patchy=(3, 9), specular=(14, 26), drop_out=(0, 30), ribs=(8, 40),
+    clutter=(-8, 4), haze=(-36, -24), noise=(-70, -44), near=(2, 15), tgc=(0.6, 0.95), gain=(-14, -2),
     dynamic_range=(44, 60), gamma=(1.2, 2.6), half_angle=(34, 40),
 )  # fmt: skip
 #: Outside those ranges in three respects: a wider beam, more noise, and fewer steps from black to white.
 UNSEEN_ECHOGRAPH = Echograph(
-    "unseen", frequency=(2.0, 2.6), pulse=(2.0, 2.6), beam=(3.6, 4.4), aperture=(3, 5), compound=(0.1, 0.5),
-    scatter=(1, 3), blood=(-26, -18), patchy=(3, 6), specular=(14, 24), drop_out=(5, 28), ribs=(8, 35),
-    clutter=(-8, 2), haze=(-32, -24), noise=(-42, -36), near=(2, 10), tgc=(0.75, 0.95), gain=(-8, -1),
+    "unseen", frequency=(2.0, 2.6), pulse=(2.0, 2.6), beam=(3.6, 4.4), aperture=(3, 5), compound=(0.1, 0.6),
+    scatter=(1, 3), blood=(-26, -18), patchy=(4, 9), specular=(14, 24), drop_out=(5, 28), ribs=(8, 35),
+    clutter=(-8, 2), haze=(-32, -24), noise=(-42, -36), near=(2, 10), tgc=(0.65, 0.9), gain=(-12, -2),
     dynamic_range=(38, 43), gamma=(1.2, 1.8), half_angle=(35, 39),
 )  # fmt: skip
 
@@ -197,10 +197,13 @@ def _hidden(echograph: Echograph, n: int, generator: torch.Generator) -> Tensor:
 
 
 def _patches(n: int, generator: torch.Generator) -> Tensor:
-    # Smooth random fields (n, DEPTHS, BEAMS, BEAMS): some two centimetres wide in depth, some ten degrees across.
+    # Random fields (n, DEPTHS, BEAMS, BEAMS) of unit variance: broad patches, some two centimetres long and ten degrees
+    # wide, and as much from sample to sample, as few strong scatterers make it.
     nodes = torch.randn((n, 1, DEPTHS // 16, BEAMS // 13, BEAMS // 13), generator=generator, device=generator.device)
-    field = F.interpolate(nodes, size=(DEPTHS, BEAMS, BEAMS), mode="trilinear", align_corners=True)[:, 0]
-    return field * 1.5**1.5  # between its nodes a field of linear pieces varies less: by two thirds along each axis
+    broad = F.interpolate(nodes, size=(DEPTHS, BEAMS, BEAMS), mode="trilinear", align_corners=True)[:, 0]
+    fine = torch.randn(broad.shape, generator=generator, device=generator.device)
+    # Between its nodes a field of linear pieces varies less: by two thirds along each axis.
+    return math.sqrt(0.5) * (1.5**1.5 * broad + fine)
 
 
 def _below_probe(n: int, generator: torch.Generator) -> Tensor:
@@ -208,7 +211,7 @@ def _below_probe(n: int, generator: torch.Generator) -> Tensor:
     # skin come back in layers.
     away = depths(generator.device)
     phase = uniform(n, (0.0, 2.0 * math.pi), generator)[:, None]
-    layers = 4.0 * torch.sin(2.0 * math.pi * away / uniform(n, (5.0, 9.0), generator)[:, None] + phase)
+    layers = 2.0 * torch.sin(2.0 * math.pi * away / uniform(n, (5.0, 9.0), generator)[:, None] + phase)
     below = away - NEAREST
     steep = 8.7 * below / _RINGING - _RINGS
     return (torch.minimum(steep, 8.7 * below / _CLUTTER) - layers)[:, :, None, None]

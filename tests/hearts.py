@@ -133,6 +133,41 @@ def spheres(n: int) -> Volumes:
     return Volumes(image, label, torch.stack((one, other)).expand(n, 2, 3, 3))
 
 
+# ---------------------------------------------------------------------- label volumes
+def shell_heart(
+    grid: tuple[int, int, int] = (20, 24, 28), *, base: float = 2.0, apex: float = 17.0, radius: float = 5.0,
+    wall: float = 2.5, turn: float = 0.0,
+) -> Tensor:  # fmt: skip
+    r"""Labels `(Z, Y, X)`, uint8: a cavity as half an egg between the slices `base` and `apex`, open at the base, in a
+    wall, and a right ventricle on its side; sizes in voxels, `turn` in radians."""
+    z, y, x = torch.meshgrid(*(torch.arange(float(n)) for n in grid), indexing="ij")
+    y, x = y - grid[1] / 2 + 0.3, x - 0.6 * grid[2]
+    y, x = math.cos(turn) * y - math.sin(turn) * x, math.sin(turn) * y + math.cos(turn) * x
+
+    def egg(middle: float, r: float, tip: float) -> Tensor:
+        return ((y / r) ** 2 + ((x - middle) / r) ** 2 + ((z - base) / (tip - base)) ** 2 < 1) & (z >= base)
+
+    cavity, body = egg(0.0, radius, apex), egg(0.0, radius + wall, apex + wall)
+    right = egg(-radius, radius + wall, apex - 1.0)
+    label = torch.where(cavity, 1, torch.where(body, 2, torch.where(right & (x < 0), 3, 0)))
+    return label.to(torch.uint8)
+
+
+def shell_hearts(n: int, grid: tuple[int, int, int] = (20, 24, 28)) -> Tensor:
+    r"""`n` different hearts `(n, Z, Y, X)`, with the labels of `shell_heart`, always the same."""
+    z, scale = grid[0], min(grid[1] / 24, grid[2] / 28)
+    hearts = []
+    for a, b, c in torch.rand((n, 3), generator=seeded(7)).tolist():
+        sizes = {"radius": scale * (3.5 + 2.5 * b), "wall": scale * (1.8 + 1.4 * c), "turn": 0.4 * (a - c)}
+        hearts.append(shell_heart(grid, base=0.1 * z, apex=(0.65 + 0.2 * a) * z, **sizes))
+    return torch.stack(hearts)
+
+
+def numbers_among(some: Tensor, everything: Tensor) -> list[int]:
+    r"""Where in `everything` `(N, ...)` each of `some` `(n, ...)` is: exactly once."""
+    return [int(torch.nonzero((one == everything).flatten(1).all(1))) for one in some]
+
+
 # ---------------------------------------------------------------------- surfaces and deformations
 def ball(radius: float, rings: int = 48, around: int = 96) -> Mesh:
     r"""A sphere about the origin whose vertices lie exactly on it; meshes of any radius have the same triangles."""

@@ -20,6 +20,9 @@ from cardiolearn.methods.segmentation.fcn import FCN
 from cardiolearn.methods.segmentation.training_slices import TrainingSlices, found_labels
 from cardiolearn.methods.superresolution.networks import NETWORKS
 from cardiolearn.methods.superresolution.training_pairs import TrainingPairs
+from cardiolearn.phantom.cohorts.ultrasound_volumes import render_ultrasound, sample_beams
+from cardiolearn.phantom.cohorts.volume_maps import sample_volume
+from cardiolearn.phantom.cohorts.volume_rendering import render_stacks
 
 pytestmark = pytest.mark.cuda
 CARD, CPU = torch.device("cuda", 0), torch.device("cpu")
@@ -102,3 +105,14 @@ def test_labels_are_those_of_the_cpu(slices: TrainingSlices) -> None:
     images, _ = slices._held_out
     here, there = (found_labels(ready(network, device), images) for device in (CPU, CARD))
     assert (here == there).float().mean() > 0.999 and len(here.unique()) > 1
+
+
+def test_whole_hearts_and_their_ultrasound_are_scanned_there() -> None:
+    maps, beams = sample_volume(0, device=CARD), sample_beams(0, device=CARD)
+    generator, picks = torch.Generator(CARD).manual_seed(0), torch.arange(2, device=CARD)
+    found, (picture, label) = render_stacks(maps, picks, generator), render_ultrasound(beams, picks, generator)
+    for tensor in (found.stack, found.thin, picture):
+        assert tensor.device == CARD and bool(tensor.isfinite().all()) and tensor.std() > 0.0
+    assert found.label.unique().tolist() == [0, 1, 2, 3] and label.unique().tolist() == [0, 1, 2]
+    here = sample_volume(0).label
+    assert (maps.label.cpu() == here).float().mean() > 0.999

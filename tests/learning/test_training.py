@@ -76,7 +76,7 @@ def same(first: nn.Module, second: nn.Module) -> bool:
 
 def fit(network: nn.Module, steps: int = 20, *, seed: int = 1, rate: float = 0.01, **options: Any) -> History:
     r"""Train on the discs; `options` are those of the plan or of `train`."""
-    names = {"schedule", "validate_every", "checkpoint_seconds", "average"} & options.keys()
+    names = {"schedule", "validate_every", "checkpoint_seconds", "average", "weight_decay"} & options.keys()
     plan = TrainingPlan(steps, seed, learning_rate=rate, **{name: options.pop(name) for name in names})
     kept = {name: options.pop(name) for name in {"checkpoint", "seconds", "watch"} & options.keys()}
     keep = Keep(kept.pop("checkpoint"), **kept) if kept else None
@@ -94,8 +94,9 @@ def test_it_learns_and_ends_in_evaluation_mode() -> None:
     assert (network(image).argmax(1) == target).float().mean() > 0.5 * (1 + majority)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_it_is_torchs_adam_on_the_batches_it_was_given(schedule: Schedule, half: bool) -> None:
+@pytest.mark.parametrize(("schedule", "decay"), [("constant", 0.0), ("cosine", 0.0), ("cosine", 0.5)])
+def test_it_is_torchs_adam_on_the_batches_it_was_given(schedule: Schedule, decay: float, half: bool) -> None:
+    r"""Weight decay is half of it times the squares of all weights beside the loss, written out."""
     network = nn.Sequential(  # no bias before the normalisation: nothing would pull at it but rounding
         nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1)
     )
@@ -107,7 +108,7 @@ def test_it_is_torchs_adam_on_the_batches_it_was_given(schedule: Schedule, half:
         seen.append(discs(step, generator))
         return seen[-1]
 
-    plan = TrainingPlan(steps=8, seed=3, learning_rate=0.02, schedule=schedule)
+    plan = TrainingPlan(steps=8, seed=3, learning_rate=0.02, schedule=schedule, weight_decay=decay)
     history = train(network, batches, functional.cross_entropy, plan, CPU)
     optimiser, losses = torch.optim.Adam(other.parameters(), lr=0.02), []
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 8 if schedule == "cosine" else 10**9)
@@ -116,7 +117,7 @@ def test_it_is_torchs_adam_on_the_batches_it_was_given(schedule: Schedule, half:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             output = other(image)
         loss = functional.cross_entropy(output.float(), target)
-        loss.backward()
+        (loss + 0.5 * decay * sum(p.square().sum() for p in other.parameters())).backward()
         optimiser.step()
         falling.step()
         losses.append(loss.item())
@@ -313,7 +314,7 @@ def test_a_constant_training_can_be_prolonged_but_another_one_is_refused(tmp_pat
     fit(longer, 8, checkpoint=checkpoint)
     fit(longer, 12, checkpoint=checkpoint)
     assert same(whole, longer)
-    others: list[dict[str, Any]] = [{"seed": 2}, {"rate": 0.02}, {"schedule": "cosine"}]
+    others: list[dict[str, Any]] = [{"seed": 2}, {"rate": 0.02}, {"schedule": "cosine"}, {"weight_decay": 0.1}]
     for other in others:
         with pytest.raises(InputError, match=r"state\.safetensors: checkpoint of another training"):
             fit(small_network(), 20, checkpoint=checkpoint, **other)

@@ -16,6 +16,9 @@ from cardiolearn.phantom.body.scene import Scene
 from cardiolearn.phantom.body.subject import sample_subject
 from cardiolearn.phantom.cohorts.rendering import render_batch
 from cardiolearn.phantom.cohorts.slice_maps import SliceMaps, sample_long_axis_slices, sample_slices
+from cardiolearn.phantom.cohorts.ultrasound_volumes import render_ultrasound, sample_beams
+from cardiolearn.phantom.cohorts.volume_maps import sample_volume
+from cardiolearn.phantom.cohorts.volume_rendering import render_stacks
 from cardiolearn.phantom.scanners.acquisition import Scan, scan_short_axis
 from cardiolearn.phantom.scanners.artefacts import KINDS, degrade
 from cardiolearn.phantom.scanners.crossing_views import crossing, long_axis_picture
@@ -73,3 +76,16 @@ def test_training_slices_are_drawn_on_the_device_that_is_given() -> None:
     for sample in (sample_slices, sample_long_axis_slices):
         maps = sample(0, device=CPU)
         assert maps.tissue.device == maps.label.device == CPU and maps.label.any()
+
+
+def test_whole_hearts_are_sampled_and_their_stacks_rendered_on_the_device_that_is_given() -> None:
+    maps = sample_volume(0, device=CPU)
+    found = render_stacks(maps, torch.arange(2, device=CPU), seeded())
+    assert found.stack.device == found.thin.device == found.label.device == CPU
+    assert found.stack.std() > 0.0 and found.label.any()
+
+
+def test_ultrasound_is_scanned_on_the_device_that_is_given() -> None:
+    picture, label = render_ultrasound(sample_beams(0, device=CPU), torch.arange(2, device=CPU), seeded())
+    assert picture.device == label.device == CPU
+    assert picture.std() > 0.0 and label.any()

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from cardiolearn.checks.fully_convolutional import skip_join, training_step, weighted_loss
 from cardiolearn.checks.segmentation import contour_distance, dice, ejection_fraction, volume
+from cardiolearn.checks.shape import code_loss, constrained_step, cross_entropy, pieces
 from cardiolearn.checks.superresolution import displacement, gradient_step, thin_slice
 
 __all__ = [
+    "code_loss",
+    "constrained_step",
     "contour_distance",
+    "cross_entropy",
     "dice",
     "displacement",
     "ejection_fraction",
     "gradient_step",
+    "pieces",
     "skip_join",
     "thin_slice",
     "training_step",

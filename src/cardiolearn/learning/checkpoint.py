@@ -89,9 +89,10 @@ class Keep:
 class TrainingState:
     r"""All that a resumed training must find again: weights, Adam's moments, the average, best weights, history."""
 
-    def __init__(self, network: nn.Module, learning_rate: float) -> None:
+    def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float = 0.0) -> None:
         self.network = network
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+        weights = network.parameters()
+        self.optimiser = torch.optim.Adam(weights, lr=learning_rate, weight_decay=weight_decay, fused=True)
         self.average = WeightAverage()
         self.history = History()
         self.best: dict[str, Tensor] = {}

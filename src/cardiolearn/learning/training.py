@@ -58,6 +58,7 @@ class TrainingPlan:
         schedule: of the learning rate: constant, or falling to zero along half a cosine.
         average: take the mean of the weights over the last fifth of the steps as well; the network ends with it where
             its validation score is the best of all, or where there is no validation.
+        weight_decay: the loss has half of this times the sum of all squared weights beside it, by Adam's gradient.
         validate_every: steps between validations, where there is a validation; one comes after the last step too.
         checkpoint_seconds: between checkpoints, where a file is given: what a killed training loses, but for a step.
     """
@@ -67,6 +68,7 @@ class TrainingPlan:
     learning_rate: float = 1e-3
     schedule: Schedule = "constant"
     average: bool = False
+    weight_decay: float = 0.0
     validate_every: int = 100
     checkpoint_seconds: float = 60.0
 
@@ -83,6 +85,7 @@ class TrainingPlan:
         r"""What a checkpoint must agree in to be gone on with; the length of a constant schedule may change."""
         kept: dict[str, Any] = {"seed": self.seed, "learning_rate": self.learning_rate, "schedule": self.schedule}
         kept |= {"network": type(network).__name__, "average": self.average}
+        kept |= {"weight_decay": self.weight_decay} if self.weight_decay else {}
         return kept | ({"steps": self.steps} if self.schedule == "cosine" or self.average else {})
 
 
@@ -121,7 +124,7 @@ def train(
     """
     place(network, device)
     keep_freed_memory()
-    state = TrainingState(network, plan.learning_rate)
+    state = TrainingState(network, plan.learning_rate, plan.weight_decay)
     with (
         state.resumed(keep.path if keep else None, plan.settings(network)),
         _own_random_numbers(device),

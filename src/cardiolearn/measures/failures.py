@@ -69,15 +69,19 @@ def name_failure(found: Image, reference: Image, among: Sequence[str] = tuple(VE
     return Failure(key, scores[key], larger, part, int((here & ~there).sum()), int((there & ~here).sum()))
 
 
-def _part(wrong: Tensor, heart: Tensor) -> str | None:
-    r"""The third of the heart `(Z, Y, X)`, from base to apex, with most of the `wrong` pixels `(Z,)` of its slices."""
+def slices_from_base(heart: Tensor) -> Tensor:
+    r"""Numbers of the slices of a heart `(Z, Y, X)`, from base to apex: it tapers towards its apex."""
     slices = torch.nonzero(heart.flatten(1).any(1))[:, 0]
-    if not len(slices) or not wrong.sum():
-        return None
     areas = heart.flatten(1).sum(1)[slices]
     half = (len(slices) + 1) // 2
-    if areas[:half].sum() < areas[-half:].sum():  # the heart tapers towards its apex
-        slices = slices.flip(0)
+    return slices.flip(0) if areas[:half].sum() < areas[-half:].sum() else slices
+
+
+def _part(wrong: Tensor, heart: Tensor) -> str | None:
+    r"""The third of the heart `(Z, Y, X)`, from base to apex, with most of the `wrong` pixels `(Z,)` of its slices."""
+    slices = slices_from_base(heart)
+    if not len(slices) or not wrong.sum():
+        return None
     shares = [float(wrong[third].sum() / wrong.sum()) for third in torch.tensor_split(slices, len(PARTS))]
     best = max(range(len(PARTS)), key=lambda i: shares[i])
     return PARTS[best] if shares[best] >= MOST else None

@@ -1,0 +1,1 @@
+r"""Networks that are taught the heart's anatomy (lesson 3)."""

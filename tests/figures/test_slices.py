@@ -159,6 +159,19 @@ def test_names_lie_in_millimetres_where_the_picture_does() -> None:
     assert labels[round(wall.xy[1] / 2.0), round(wall.xy[0] / 1.5)] == 2
 
 
+def test_one_slice_shows_how_much_contrast_there_is() -> None:
+    r"""Black is no signal and white the brightest: grey values that were only drawn together look drawn together."""
+    grey = torch.linspace(0.0, 100.0, 400).reshape(1, 20, 20)
+    labels = torch.zeros((1, 20, 20), dtype=torch.uint8)
+    labels[0, 5:15, 5:15] = 1
+    shown = []
+    for values in (grey, 50.0 + 0.2 * (grey - 50.0)):
+        ax = slices.one_slice(Image(values, np.eye(4)), Image(labels, np.eye(4)), Image(labels, np.eye(4))).axes[0]
+        shown.append(ax.images[0].norm(np.asarray([10.0, 50.0, 90.0]) if values is grey else [42.0, 50.0, 58.0]))
+        assert ax.get_title() == "LV cavity 1.0 cm²"
+    assert np.ptp(shown[0]) > 0.75 > 0.35 > np.ptp(shown[1])
+
+
 def test_a_beat_marks_its_frame() -> None:
     pixels, labels = image()
     cine = Image(torch.from_numpy(np.stack([[pixels]] * 4)).float(), np.diag([1.5, 2.0, 8.0, 1.0]), 0.05)

@@ -214,11 +214,12 @@ def automatic_above_manual(
 
 def one_slice(image: Image, labels: Image, around: Image) -> Figure:
     r"""A single slice `(1, Y, X)` with its labels, zoomed to what `around` `(1, Y, X)` marks; the title gives the area
-    of the LV cavity."""
+    of the LV cavity. Black is no signal at all, so that one sees how much contrast there is."""
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=(4.5, 4.5))
-    overlay(ax, image.data[0], labels.data[0], spacing=image.spacing[:2])
+    window = (0.0, percentiles(image.data, 99)[0])
+    overlay(ax, image.data[0], labels.data[0], spacing=image.spacing[:2], window=window)
     focus(ax, around.data[0], spacing=image.spacing[:2])
     square_cm = int((labels.data == LV_CAVITY).sum()) * image.spacing[0] * image.spacing[1] / 100
     ax.set_title(f"LV cavity {square_cm:.1f} cm²")

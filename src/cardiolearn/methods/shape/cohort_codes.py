@@ -88,6 +88,17 @@ def compared(table: pd.DataFrame, column: str) -> Rivals:
     return rivals(codes, components, ["right"] * len(both))
 
 
+def in_words(found: Rivals, many: str) -> str:
+    r"""What `compared` found, in one line.
+
+    >>> in_words(Rivals(0.9, 0.8, 8, 2, 0.109, -0.01, 0.16, 60), "as many as on the slide")
+    'as many as on the slide (60): T-L 90.0 %, PCA 80.0 %; difference 10.0 points [-1.0, 16.0], McNemar p = 0.109'
+    """
+    shares = f"T-L {100 * found.first:.1f} %, PCA {100 * found.second:.1f} %"
+    apart = f"{100 * (found.first - found.second):.1f} points [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+    return f"{many} ({found.n}): {shares}; difference {apart}, McNemar p = {found.p:.3f}"
+
+
 def errors(table: pd.DataFrame) -> pd.DataFrame:
     r"""By subject, of each index: the squared error of what was read from codes (`codes.*`) and by the oracle
     (`oracle.*`), and of the mean of the others (`mean.*`), all divided by the index' variance."""

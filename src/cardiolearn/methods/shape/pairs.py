@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 
 from cardiolearn.imaging.files import read_tensors
 from cardiolearn.learning.checkpoint import History, Keep
@@ -24,9 +25,11 @@ from cardiolearn.methods.shape.acnn import CodePrior
 from cardiolearn.methods.shape.evaluation import as_found, segment_all, versus_truth
 from cardiolearn.methods.shape.frozen import frozen
 from cardiolearn.methods.shape.phantom_hearts import cases, each_once
+from cardiolearn.methods.shape.pictures import ranked, rows_of
 from cardiolearn.methods.shape.tasks import TASKS, Task
 from cardiolearn.methods.shape.training_volumes import TrainingVolumes
 from cardiolearn.methods.shape.trainings import STRENGTH, WEIGHT_DECAY
+from cardiolearn.methods.shape.volume_source import Batch
 
 MEASURED = {"dice": "1", "surface": "mm", "hausdorff": "mm", "missed": "1", "implausible": "1"}
 SWEPT = (0.0, 0.01, 0.1, 1.0)  # lambda 1, as an illustration
@@ -130,12 +133,23 @@ def courses(
     return pd.DataFrame(rows)
 
 
-def tested(networks: Mapping[str, Any], task: Task, tests: int, folder: Path, seed: int) -> pd.DataFrame:
+def tested(networks: Mapping[str, nn.Module], task: Task, tests: int, folder: Path, seed: int) -> pd.DataFrame:
     r"""`evaluation.versus_truth` of networks on the task's test cohort, each heart scanned once."""
-    images, labels = each_once(task.sample(tests, folder, "test", seed), seed)
+    return shown(networks, task, each_once(task.sample(tests, folder, "test", seed), seed))[0]
+
+
+def shown(networks: Mapping[str, nn.Module], task: Task, scans: Batch) -> tuple[pd.DataFrame, dict[str, Any]]:
+    r"""`evaluation.versus_truth` of networks, and the `pictures.rows_of` the worst, the median and the best scan.
+
+    Args:
+        scans: pictures and labels of hearts, each scanned once.
+    """
+    images, labels = scans
     spacing, names = (task.spacing,) * 3, cases(len(labels))
     found = {name: segment_all(network, images, names, spacing) for name, network in networks.items()}
-    return versus_truth(as_found(labels, names, spacing), found, task.among)
+    truth = as_found(labels, names, spacing)
+    table = versus_truth(truth, found, task.among)
+    return table, rows_of(ranked(table), dict(zip(names, images[:, 0], strict=True)), truth, found)
 
 
 def to_record(table: pd.DataFrame, task: str) -> dict[str, dict[str, Any]]:

@@ -77,7 +77,7 @@ def ranked(table: pd.DataFrame, metric: str = "hausdorff") -> dict[str, tuple[st
 
 def rows_of(
     chosen: Mapping[str, tuple[str, str]], pictures: Mapping[tuple[str, str], Tensor], truth: Found,
-    found: Mapping[str, Found],
+    found: Mapping[str, Found], *, given: str = "what goes in",
 ) -> dict[str, dict[str, Panel]]:  # fmt: skip
     r"""A row for each chosen scan: what goes in, what each method found in it, and the truth.
 
@@ -85,13 +85,14 @@ def rows_of(
         chosen: subject and phase by rank.
         pictures: `(Z', Y, X)` in [0, 1]: stacks of thick slices, or volumes.
         truth, found: labels by subject and phase, of the methods by name.
+        given: title of the pictures.
     """
     rows = {}
     for rank, case in chosen.items():
         labels = truth[case].data
         cut, height = LongCut.through(labels), len(labels)
         picture = cut(pictures[case], height)
-        line = {"what goes in": Panel(picture)}
+        line = {given: Panel(picture)}
         line |= {name: Panel(picture, cut(those[case].data, height)) for name, those in found.items()}
         rows[f"{rank}: {case[0]} {case[1]}"] = line | {"truth": Panel(picture, cut(labels, height))}
     return rows
@@ -149,15 +150,20 @@ def write_rows(path: Path, rows: Rows) -> None:
     write_atomically(path, file.getvalue())
 
 
-def read_rows(path: Path) -> dict[str, dict[str, Panel]] | None:
-    r"""What `write_rows` kept; None, and a sentence, where no longer run has kept any yet.
+def draw_kept(path: Path, *, spacing: float, alt: str) -> Figure | None:
+    r"""`draw_rows` of what `write_rows` kept; a sentence where no longer run has kept any yet."""
+    if not path.is_file():
+        print("Not recorded yet: the longer run that leaves these pictures has not been made.")
+        return None
+    return draw_rows(read_rows(path), spacing=spacing, alt=alt)
+
+
+def read_rows(path: Path) -> dict[str, dict[str, Panel]]:
+    r"""What `write_rows` kept.
 
     Raises:
         InputError: the file is damaged.
     """
-    if not path.is_file():
-        print("Not recorded yet: the longer run that leaves these pictures has not been made.")
-        return None
     try:
         with np.load(path) as kept:
             arrays = {name: torch.from_numpy(kept[name]) for name in kept.files}

@@ -41,7 +41,8 @@ def segmented(
     """
     scans = []
     for study in studies:
-        for phase in [p for p in PHASES if study.has(phase=p)] or [None]:
+        phases: list[str | None] = [phase for phase in PHASES if study.has(phase=phase)]
+        for phase in phases or [None]:
             scan, name = study.image(phase=phase).frame(0), f"{study.subject} {phase or 'first frame'}"
             try:
                 stack = own_stack(scan, outline(scan))

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from cardiolearn.measures.metrics import psnr, ssim
 from cardiolearn.methods.shape.acnn import CodePrior, super_resolution_loss
 from cardiolearn.methods.shape.phantom_hearts import StackHearts, cases
+from cardiolearn.methods.shape.pictures import LongCut, Panel
 from cardiolearn.methods.shape.segmenter import Segmenter
 from cardiolearn.methods.shape.volume_source import Batch
 from cardiolearn.phantom.cohorts.stacks import around
@@ -108,6 +109,16 @@ def scores(methods: Mapping[str, nn.Module | None], scans: RenderedStacks) -> pd
 def with_motion_alone(hearts: StackHearts) -> StackHearts:
     r"""The same hearts, scanned with shifted slices, but with all slices there and of full contrast."""
     return replace(hearts, degradation=replace(hearts.degradation, missing=0.0, low_contrast=0.0))
+
+
+def panels(methods: Mapping[str, nn.Module | None], scans: RenderedStacks) -> dict[str, dict[str, Panel]]:
+    r"""The first of some hearts, cut along its length: the thick slices, what each method makes of them, thin ones."""
+    height = scans.label.shape[1]
+    cut = LongCut.through(scans.label[0].cpu())
+    line = {"thick slices": Panel(cut(scans.stack[0, 0].cpu(), height))}
+    for name, network in methods.items():
+        line[name] = Panel(cut(restored(network, scans.stack[:1])[0], height).clamp(0.0, 1.0))
+    return {"one heart": line | {"thin slices": Panel(cut(scans.thin[0, 0].cpu(), height))}}
 
 
 def of_one_training(table: pd.DataFrame, method: str, metric: str) -> dict[str, Any]:

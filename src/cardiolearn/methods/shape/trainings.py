@@ -48,35 +48,31 @@ def judge(autoencoder: AutoEncoder, task: Task, hearts: Hearts, strength: float 
 
 def train_segmenters(
     train: Train, task: Task, hearts: Hearts, n: int, prior: CodePrior, steps: int, seed: int
-) -> tuple[dict[str, Segmenter], dict[str, Any]]:
-    r"""The same network without and with the prior, `"plain"` and `"constrained"`, and both histories.
+) -> dict[str, Segmenter]:
+    r"""The same network without and with the prior, `"plain"` and `"constrained"`.
 
     They begin with equal weights, and see equal batches.
     """
-    networks, histories = {}, {}
+    networks = {}
     for name, chosen in {"plain": None, "constrained": prior}.items():
         data = TrainingVolumes(hearts, n, n_classes=task.n_classes, prior=chosen)
         networks[name] = task.segmenter(seed)
         title = f"acnn_{task.name}_{name}"
-        histories[name] = train(networks[name], data, title, steps, weight_decay=WEIGHT_DECAY)
-    return networks, histories
+        train(networks[name], data, title, steps, weight_decay=WEIGHT_DECAY)
+    return networks
 
 
-def train_tl(
-    train: Train, autoencoder: AutoEncoder, hearts: StackHearts, n: int, steps: int, seed: int
-) -> tuple[TLNetwork, dict[str, Any]]:
-    r"""The T-L network, begun with a trained `autoencoder` (stage 1a), and the histories of its further stages.
-
-    The predictor alone (1b), then all of it (2), `steps` each, on thin slices.
-    """
+def train_tl(train: Train, autoencoder: AutoEncoder, hearts: StackHearts, n: int, steps: int, seed: int) -> TLNetwork:
+    r"""The T-L network, begun with a trained `autoencoder` (stage 1a): the predictor alone (1b), then all of it (2),
+    `steps` each, on thin slices."""
     network = TLNetwork(STACKS.grid, STACKS.n_classes, seed=seed)
     network.autoencoder.load_state_dict(autoencoder.state_dict())
     thin = replace(hearts, thin=True)
     prior = judge(autoencoder, STACKS, hearts)
     alone = TrainingPredictor(thin, n, encoder=prior.encoder, variance=prior.variance)
-    histories = {"predictor": train(network.predictor, alone, "acnn_tl_predictor", steps)}
-    together = TrainingTL(thin, n, batch=4, strength=TOGETHER)
-    return network, histories | {"together": train(network, together, "acnn_tl", steps)}
+    train(network.predictor, alone, "acnn_tl_predictor", steps)
+    train(network, TrainingTL(thin, n, batch=4, strength=TOGETHER), "acnn_tl", steps)
+    return network
 
 
 def train_restorers(

@@ -21,7 +21,7 @@ def test_every_third_voxel_is_taken() -> None:
 
 def test_the_last_hearts_are_held_out_and_scored() -> None:
     task = watched_task(LABELS)
-    assert task.n == 12 - HELD_OUT and torch.equal(task.held_out[1], coarser(LABELS)[-HELD_OUT:])
+    assert task.n == 12 - HELD_OUT and torch.equal(task.held_out[1], coarser(LABELS)[-HELD_OUT:].long())
     network = AutoEncoder((10, 11, 12))
     with RebuiltFilm(network, task, 4) as film:
         for step in range(1, 5):

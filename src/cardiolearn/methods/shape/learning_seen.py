@@ -26,7 +26,7 @@ _LOOKS = 10
 def watched_task(labels: Tensor) -> TrainingMasks:
     r"""What the small auto-encoder learns from: label volumes `(N, Z, Y, X)`, made coarser, all but the last
     `HELD_OUT`."""
-    return TrainingMasks(FixedVolumes(coarser(labels)), len(labels) - HELD_OUT, batch=4)
+    return TrainingMasks(FixedVolumes(coarser(labels).long()), len(labels) - HELD_OUT, batch=4)
 
 
 def coarser(labels: Tensor) -> Tensor:

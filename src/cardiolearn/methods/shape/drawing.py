@@ -58,7 +58,7 @@ def draw_tl(pictures: Pictures) -> Figure:
         "encode": "encoder",
         "decode": "decoder",
         "predict": "predictor: as the encoder, with one channel",
-        "compare": "cross-entropy, or the distance of two codes",
+        "compare": "a loss (cross-entropy or distance of codes), by the stages that use it",
     }
     blocks = {
         "mask": Block(0, 0, 1, _LARGE, "mask", pictures["mask"]),
@@ -66,8 +66,8 @@ def draw_tl(pictures: Pictures) -> Figure:
         "rebuilt": Block(3.2, 0, 1, _LARGE, "rebuilt mask", pictures["mask"]),
         "thin": Block(0, 1.3, 1, _LARGE, "picture", pictures["thin"]),
         "read": Block(1.6, 1.3, CODE, _SMALL, "code of the picture"),
-        "loss": Block(4.8, 0, 1, _SMALL, "loss, 1a and 2"),
-        "apart": Block(3.2, 1.3, 1, _SMALL, "loss, 1b and 2"),
+        "loss": Block(4.8, 0, 1, _SMALL, "1a, 2"),
+        "apart": Block(3.2, 1.3, 1, _SMALL, "1b, 2"),
     }
     arrows = [
         Arrow("mask", "code", "encode"), Arrow("code", "rebuilt", "decode"), Arrow("rebuilt", "loss", "compare"),
@@ -86,7 +86,7 @@ def draw_segmentation(pictures: Pictures) -> Figure:
     names = ("thick slices", "probabilities", "true mask")
     return _constrained(
         (pictures["stack"], pictures["found"], pictures["mask"]), names, "segmenter", "encoder, frozen",
-        "cross-entropy: voxel by voxel",
+        "cross-entropy $L_x$: voxel by voxel",
     )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def draw_super_resolution(pictures: Pictures) -> Figure:
     names = ("thick slices", "restored slices", "thin slices")
     return _constrained(
         (pictures["stack"], pictures["found"], pictures["thin"]), names, "restorer", "predictor, frozen",
-        "smooth-L1: voxel by voxel",
+        "smooth-L1 $L_x$: voxel by voxel",
     )  # fmt: skip
 
 
@@ -110,16 +110,16 @@ def _constrained(
         "learn": f"{network}, which learns",
         "judge": f"{judge}: it lets gradients through, and does not learn",
         "voxels": voxels,
-        "codes": "code loss: the heart as a whole",
+        "codes": "code loss $L_h$: the heart as a whole",
     }
     blocks = {
         "in": Block(0, 0, 1, _LARGE, names[0], pictures[0]),
         "found": Block(1.6, 0, 1, _LARGE, names[1], pictures[1]),
         "true": Block(1.6, 1.35, 1, _LARGE, names[2], pictures[2]),
-        "voxels": Block(2.55, 0.675, 1, _SMALL, "loss of voxels"),
-        "code": Block(3.6, 0, CODE, _SMALL, f"code: {_CODE}"),
-        "aim": Block(3.6, 1.35, CODE, _SMALL, "code of the truth"),
-        "apart": Block(4.8, 0.675, 1, _SMALL, "code loss"),
+        "voxels": Block(2.55, 0.675, 1, _SMALL, "$L_x$"),
+        "code": Block(3.6, 0, CODE, _SMALL, "code"),
+        "aim": Block(3.6, 1.35, CODE, _SMALL, "code"),
+        "apart": Block(4.8, 0.675, 1, _SMALL, "$L_h$"),
     }
     arrows = [
         Arrow("in", "found", "learn"), Arrow("found", "code", "judge"), Arrow("true", "aim", "judge"),

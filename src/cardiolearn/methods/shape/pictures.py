@@ -118,7 +118,7 @@ def draw_rows(rows: Rows, *, spacing: float, alt: str, size: float = 2.9) -> Fig
     shapes = [next(iter(line.values())).picture.shape for line in rows.values()]
     tall = [height / width for height, width in shapes]
     figure, axes = plt.subplots(
-        len(rows), len(titles), figsize=(size * len(titles), size * sum(tall) + 0.4 * len(rows) + 0.6), squeeze=False,
+        len(rows), len(titles), figsize=(size * len(titles), 0.95 * size * sum(tall) + 0.25 * len(rows) + 0.6), squeeze=False,
         height_ratios=tall,
     )  # fmt: skip
     for line, (name, panels) in zip(axes, rows.items(), strict=True):

@@ -155,11 +155,17 @@ def lesson_3() -> list[Widget]:
     two, decoder = TwoMasks(heart, VOXEL), STACKS.autoencoder(0).decoder.eval()
     codes = torch.randn((8, 64), generator=torch.Generator().manual_seed(0))
 
+    def spoilt(turn: int) -> tuple[float, int]:
+        border, crumbs = SPOILT[turn % len(SPOILT)]
+        for mask in (two.moved(border), two.crumbled(crumbs)):
+            two.said(mask)
+        return border, crumbs  # drawing computes it again
+
     def walked(turn: int) -> torch.Tensor:
         return walking.hearts_along(decoder, codes, turn, (1.0,))[0]
 
     return [
-        Widget(3, "two masks", EXPLORER, lambda turn: SPOILT[turn % len(SPOILT)], lambda pair: two.draw(*pair)),
+        Widget(3, "two masks", EXPLORER, spoilt, lambda pair: two.draw(*pair)),
         Widget(3, "walk along a code", PREPARED, walked, lambda _: walking.draw_heart(heart, VOXEL, "one step")),
     ]
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROOM = 4  # voxels around the heart that a picture shows
+_SIZE, _WIDEST = 2.9, 14.0  # inches: of a picture, and of a row at most
 
 
 class Panel(NamedTuple):
@@ -110,13 +111,13 @@ def faults_line(table: pd.DataFrame, chosen: Mapping[str, tuple[str, str]]) -> s
     return "\n".join(lines)
 
 
-def draw_rows(rows: Rows, *, spacing: float, alt: str, size: float = 2.9) -> Figure:
+def draw_rows(rows: Rows, *, spacing: float, alt: str) -> Figure:
     r"""The rows as pictures in one grey scale, axes in mm; `spacing` is the voxels' size in mm."""
     import matplotlib.pyplot as plt
 
     titles = list(next(iter(rows.values())))
     shapes = [next(iter(line.values())).picture.shape for line in rows.values()]
-    tall = [height / width for height, width in shapes]
+    tall, size = [height / width for height, width in shapes], min(_SIZE, _WIDEST / len(titles))
     figure, axes = plt.subplots(
         len(rows), len(titles), figsize=(size * len(titles), 0.95 * size * sum(tall) + 0.25 * len(rows) + 0.6), squeeze=False,
         height_ratios=tall,
@@ -129,7 +130,7 @@ def draw_rows(rows: Rows, *, spacing: float, alt: str, size: float = 2.9) -> Fig
         line[0].set_ylabel(name.replace(": ", "\n"), fontsize=12)
         line[0].set_xlabel(f"{width:.0f} mm wide", fontsize=11)
     for ax, title in zip(axes[0], titles, strict=True):
-        ax.set_title(title)
+        ax.set_title(title, fontsize=12)
     drawn = [p.labels for line in rows.values() for p in line.values() if p.labels is not None]
     if drawn:
         structure_legend(figure, np.concatenate([np.ravel(np.asarray(labels)) for labels in drawn]))

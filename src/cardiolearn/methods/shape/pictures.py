@@ -119,8 +119,8 @@ def draw_rows(rows: Rows, *, spacing: float, alt: str) -> Figure:
     shapes = [next(iter(line.values())).picture.shape for line in rows.values()]
     tall, size = [height / width for height, width in shapes], min(_SIZE, _WIDEST / len(titles))
     figure, axes = plt.subplots(
-        len(rows), len(titles), figsize=(size * len(titles), 0.95 * size * sum(tall) + 0.25 * len(rows) + 0.6), squeeze=False,
-        height_ratios=tall,
+        len(rows), len(titles), squeeze=False, height_ratios=tall,
+        figsize=(size * len(titles), 0.95 * size * sum(tall) + 0.25 * len(rows) + 0.6),
     )  # fmt: skip
     for line, (name, panels) in zip(axes, rows.items(), strict=True):
         for ax, panel in zip(line, panels.values(), strict=True):

@@ -108,6 +108,15 @@ def test_longer_trainings_go_on_where_they_stopped(start: Any, tmp_path: Path) -
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
 
 
+def test_weight_decay_keeps_weights_small(start: Any) -> None:
+    sizes = []
+    for decay in (0.0, 50.0):
+        network = FCN(4)
+        start("classroom").train(network, slices(), "toy", 4, weight_decay=decay)
+        sizes.append(sum(p.square().sum().item() for p in network.parameters()))
+    assert sizes[1] < sizes[0]
+
+
 def test_a_longer_training_pauses_when_its_time_is_up_and_keeps_what_it_saw(
     start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,6 +115,11 @@ class TrainingFilm:
         if step in self._looks:
             self._look(step)
 
+    def steps_to(self, key: str, value: float) -> str:
+        r"""After how many steps the score `key` was first seen at `value` or above, in words."""
+        there = [step for step, score in self.scores.items() if score[key] >= value]
+        return f"{there[0]} steps" if there else f"more than {self._steps} steps"
+
     def _look(self, step: int) -> None:
         self._network.eval()
         self.scores[step] = self._scored()
@@ -171,11 +176,6 @@ class LearningFilm(TrainingFilm):
 
     def _draw_scores(self, ax: Axes) -> None:
         draw_scores(ax, self.scores)
-
-    def steps_to(self, key: str, dice: float) -> str:
-        r"""After how many steps a structure's score was first seen at `dice` or above, in words."""
-        there = [step for step, score in self.scores.items() if score[key] >= dice]
-        return f"{there[0]} steps" if there else f"more than {self._steps} steps"
 
 
 def _plain(ax: Axes, picture: ArrayLike, labels: ArrayLike, title: str) -> None:

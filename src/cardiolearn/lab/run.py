@@ -81,9 +81,11 @@ class Run:
     def train(
         self, network: nn.Module, data: TrainingData, name: str, steps: int,
         on_step: Callable[[int, float], None] | None = None, *,
-        example: tuple[Tensor, Tensor] | None = None,
+        example: tuple[Tensor, Tensor] | None = None, weight_decay: float = 0.0,
     ) -> History:  # fmt: skip
         r"""Train on `data`; longer runs keep a checkpoint called `name`, from which they go on.
+
+        `weight_decay` as in `TrainingPlan`.
 
         Of an `example`, picture and labels, longer runs keep what the network found early and late in
         `course/results/<name>_snapshots.npz`. They end with the average of the last weights where it scores best.
@@ -99,7 +101,10 @@ class Run:
 
         long, words = self.profile != "classroom", training_words(self.device)
         schedule: Schedule = "cosine" if long else "constant"
-        plan = TrainingPlan(steps, self.seed, learning_rate=2e-3, schedule=schedule, average=long, validate_every=200)
+        plan = TrainingPlan(
+            steps, self.seed, learning_rate=2e-3, schedule=schedule, average=long, weight_decay=weight_decay,
+            validate_every=200,
+        )  # fmt: skip
         fit = partial(train, network, data, data.loss, plan, self.device, validate=data.held_out_score, on_step=on_step)
         if not long:
             history = fit()

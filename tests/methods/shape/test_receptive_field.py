@@ -10,7 +10,12 @@ import torch
 from hearts import seeded
 from torch import nn
 
-from cardiolearn.methods.shape.receptive_field import effective_receptive_field, effective_width, theoretical_width
+from cardiolearn.methods.shape.receptive_field import (
+    described,
+    effective_receptive_field,
+    effective_width,
+    theoretical_width,
+)
 from cardiolearn.methods.shape.segmenter import Segmenter
 
 
@@ -66,3 +71,12 @@ def test_a_deeper_network_sees_further_and_less_than_it_could() -> None:
 def test_pictures_in_a_plane_do_too() -> None:
     network = nn.Conv2d(2, 3, 3, padding=1)
     assert theoretical_width(effective_receptive_field(network, (2, 9, 9), seeded(), 1)) == (3, 3)
+
+
+def test_widths_are_said_in_mm_beside_the_number_of_weights() -> None:
+    network = nn.Conv3d(1, 2, (1, 3, 5), padding="same")
+    field = effective_receptive_field(network, (1, 9, 9, 9), seeded(), 2)
+    row = described({"one": network}, {"one": field}, (10.0, 2.5, 2.0)).loc["one"]
+    assert row["parameters"] == 2 * 15 + 2
+    assert [row[f"reach {axis} (mm)"] for axis in "zyx"] == [10, 8, 10]
+    assert row["effective z (mm)"] == 0 and row["effective x (mm)"] == round(2.0 * effective_width(field)[2])

@@ -75,9 +75,8 @@ def rivals(first: ArrayLike, second: ArrayLike, groups: Sequence[str]) -> Rivals
     )
 
 
-def explained(codes: ArrayLike, values: ArrayLike, seed: int = 0, folds: int = FOLDS) -> float:
-    r"""The share of a clinical index' variance that a ridge regression on codes explains in subjects it was not fitted
-    to: R^2 of ten-fold cross-validated answers, 1 at best, below 0 where the mean would have been nearer.
+def read_from(codes: ArrayLike, values: ArrayLike, seed: int = 0, folds: int = FOLDS) -> NDArray[np.float64]:
+    r"""A clinical index `(n,)` read from codes: the answer of a ridge regression for subjects it was not fitted to.
 
     Args:
         codes: `(n, k)`, a row for each subject; standardised by the fitted subjects.
@@ -85,7 +84,6 @@ def explained(codes: ArrayLike, values: ArrayLike, seed: int = 0, folds: int = F
         seed: of the folds.
     """
     from sklearn.linear_model import RidgeCV
-    from sklearn.metrics import r2_score
     from sklearn.model_selection import KFold, cross_val_predict
 
     target = np.asarray(values, dtype=np.float64).ravel()
@@ -94,16 +92,22 @@ def explained(codes: ArrayLike, values: ArrayLike, seed: int = 0, folds: int = F
         raise InputError(f"regression: expected {2 * folds} finite values or more that vary, got {len(target)}")
     splits = KFold(folds, shuffle=True, random_state=seed)
     found = cross_val_predict(_standardised(RidgeCV(_STRENGTHS)), rows, target, cv=splits)
-    return float(r2_score(target, found))
+    return np.asarray(found, dtype=np.float64)
 
 
-def share_of_oracle(codes: ArrayLike, oracle: ArrayLike, values: ArrayLike, seed: int = 0) -> tuple[float, float]:
-    r"""R^2 from codes, and its share of the oracle's: of the same regression on the true shape parameters `(n, m)`.
+def squared_errors(found: ArrayLike, values: ArrayLike) -> NDArray[np.float64]:
+    r"""Of each subject, in units of the index' variance; 1 minus their mean is R^2: 1 at best, below 0 where the mean
+    would have been nearer."""
+    target = np.asarray(values, dtype=np.float64)
+    return (np.asarray(found, dtype=np.float64) - target) ** 2 / target.var()
+
+
+def share_of_oracle(ours: float, best: float) -> float:
+    r"""An R^2 as a share of the oracle's: of the same regression on the true shape parameters.
 
     An index that no shape tells, such as age, has an oracle near 0; then the share is NaN.
     """
-    ours, best = explained(codes, values, seed), explained(oracle, values, seed)
-    return ours, ours / best if best > 0.02 else float("nan")
+    return ours / best if best > 0.02 else float("nan")
 
 
 def _standardised(model: object) -> Pipeline:

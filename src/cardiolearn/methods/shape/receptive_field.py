@@ -2,6 +2,9 @@ r"""How far a network sees: which of its inputs one of its outputs depends on, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -54,3 +57,23 @@ def effective_width(field: Tensor) -> tuple[float, ...]:
         mean = (weight * place).sum()
         widths.append(4.0 * (weight * (place - mean).square()).sum().sqrt().item())
     return tuple(widths)
+
+
+def described(
+    networks: Mapping[str, nn.Module], fields: Mapping[str, Tensor], spacing: Sequence[float]
+) -> pd.DataFrame:
+    r"""A row for each network: its `parameters`, and along each axis how wide its map is in mm, in all (`reach`) and
+    by :func:`effective_width`.
+
+    Args:
+        fields: of :func:`effective_receptive_field`, by the names of the networks.
+        spacing: of the input's voxels in mm, in the order of a map's axes.
+    """
+    rows = {}
+    for name, network in networks.items():
+        rows[name] = {"parameters": sum(weight.numel() for weight in network.parameters())}
+        widths = {"reach": theoretical_width(fields[name]), "effective": effective_width(fields[name])}
+        for words, voxels in widths.items():
+            along = zip("zyx"[-len(voxels) :], voxels, spacing, strict=True)
+            rows[name] |= {f"{words} {axis} (mm)": round(width * mm) for axis, width, mm in along}
+    return pd.DataFrame(rows).T

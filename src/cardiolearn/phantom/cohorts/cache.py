@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+import torch
 from torch import Tensor
 
 from cardiolearn.errors import InputError
@@ -18,10 +19,12 @@ from cardiolearn.imaging.files import read_tensors, write_tensors
 from cardiolearn.imaging.image import Image
 from cardiolearn.imaging.study import Study, open_study, write_study
 from cardiolearn.imaging.unfinished import sweep, try_to_write
-from cardiolearn.learning.device import in_processes
+from cardiolearn.learning.device import at_once, in_processes
 from cardiolearn.learning.progress import tqdm
+from cardiolearn.phantom.body.disease import Cohort, Group
 
 CACHE_VARIABLE = "CARDIOLEARN_CACHE"
+_BLOCK = 25  # subjects to a file
 _SAMPLERS = tuple(f"cardiolearn.phantom.cohorts.{name}" for name in ("rendering", "slice_maps", "studies", "volumes"))
 _HEARTS = ("cardiolearn.phantom.", "cardiolearn.imaging.structures")  # where what hearts depend on is said
 
@@ -113,6 +116,23 @@ def kept(files: Mapping[Path, Make], jobs: int, title: str, unit: str) -> list[M
     for _ in tqdm(in_processes(missing, jobs), total=len(missing), desc=title, unit=unit, disable=not missing):
         pass
     return [read_tensors(path)[0] for path in files]
+
+
+def kept_in_blocks(
+    make: Callable[[range, Cohort, int, Group | None], Mapping[str, Tensor]], n: int, folder: Path, *,
+    cohort: Cohort, seed: int, group: Group | None, jobs: int | None, title: str,
+) -> dict[str, Tensor]:  # fmt: skip
+    r"""As `kept`, for subjects 0 to `n` - 1 in `folder`, 25 to a file: each tensor that `make` gives, of all of them.
+
+    `jobs` processes share the work, by default one for each core.
+    """
+    name = f"{cohort}-{seed}" + (f"-{group}" if group else "")
+    blocks = [range(i, min(i + _BLOCK, n)) for i in range(0, n, _BLOCK)]
+    files = {
+        folder / f"{name}-{b.start:05d}-{b.stop:05d}.safetensors": partial(make, b, cohort, seed, group) for b in blocks
+    }
+    parts = kept(files, jobs or at_once(), title, "file")
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
 
 def _make_file(path: Path, make: Make) -> None:

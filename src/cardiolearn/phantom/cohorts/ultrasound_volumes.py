@@ -5,17 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from cardiolearn.learning.device import at_once
 from cardiolearn.phantom.body.disease import Cohort, Group
 from cardiolearn.phantom.body.scene import Scene
 from cardiolearn.phantom.body.subject import sample_subject
-from cardiolearn.phantom.cohorts.cache import kept
+from cardiolearn.phantom.cohorts.cache import kept_in_blocks
 from cardiolearn.phantom.scanners.probe import met_by_beams, place_probe
 from cardiolearn.phantom.scanners.sector import SHAPE, SPACING
 from cardiolearn.phantom.scanners.ultrasound import ANY_ECHOGRAPH, Echograph, scan_ultrasound
@@ -59,14 +58,9 @@ def sample_ultrasound_volumes(
     `jobs` processes (by default one for each core) share the work, 25 subjects to a file. About 1.6 s of one core and
     1.8 MB of memory a subject.
     """
-    name = f"{cohort}-{seed}" + (f"-{group}" if group else "")
-    blocks = [range(i, min(i + 25, n)) for i in range(0, n, 25)]
-    files = {
-        folder / f"{name}-{b.start:05d}-{b.stop:05d}.safetensors": partial(sample_beams_block, b, cohort, seed, group)
-        for b in blocks
-    }
-    parts = kept(files, jobs or at_once(), "placing probes", "file")
-    return UltrasoundVolumes(torch.cat([part["codes"] for part in parts]))
+    how: dict[str, Any] = {"cohort": cohort, "seed": seed, "group": group, "jobs": jobs}
+    found = kept_in_blocks(sample_beams_block, n, folder, title="placing probes", **how)
+    return UltrasoundVolumes(found["codes"])
 
 
 def sample_beams_block(indices: range, cohort: Cohort, seed: int, group: Group | None) -> dict[str, Tensor]:

@@ -8,18 +8,17 @@ grid of 160 x 140 x 180 mm none touches an outermost voxel.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cardiolearn.imaging.structures import RV_CAVITY
-from cardiolearn.learning.device import at_once
 from cardiolearn.phantom.body.disease import Cohort, Group
 from cardiolearn.phantom.body.scene import Scene
 from cardiolearn.phantom.body.subject import sample_subject
-from cardiolearn.phantom.cohorts.cache import kept
+from cardiolearn.phantom.cohorts.cache import kept_in_blocks
 
 SHAPE = (64, 56, 72)  # voxels, (Z, Y, X)
 SPACING = 2.5  # mm
@@ -109,14 +108,9 @@ def sample_volume_maps(
     `jobs` processes (by default one for each core) share the work, 25 subjects to a file. About 0.7 s of one core and
     1.0 MB of memory a subject.
     """
-    name = f"{cohort}-{seed}" + (f"-{group}" if group else "")
-    blocks = [range(i, min(i + 25, n)) for i in range(0, n, 25)]
-    files = {
-        folder / f"{name}-{b.start:05d}-{b.stop:05d}.safetensors": partial(sample_volume_block, b, cohort, seed, group)
-        for b in blocks
-    }
-    parts = kept(files, jobs or at_once(), "sampling whole hearts", "file")
-    return VolumeMaps(*(torch.cat([part[key] for part in parts]) for key in ("tissue", "label")))
+    how: dict[str, Any] = {"cohort": cohort, "seed": seed, "group": group, "jobs": jobs}
+    found = kept_in_blocks(sample_volume_block, n, folder, title="sampling whole hearts", **how)
+    return VolumeMaps(found["tissue"], found["label"])
 
 
 def sample_volume_block(indices: range, cohort: Cohort, seed: int, group: Group | None) -> dict[str, Tensor]:

@@ -52,15 +52,26 @@ def appearance(image: torch.Tensor, labels: torch.Tensor, spacing: Sequence[floa
     Raises:
         InputError: shapes differ, or are no stacks of slices; a spacing that is none.
     """
-    if image.shape != labels.shape or image.ndim != 3:
-        found = f"{tuple(image.shape)} and {tuple(labels.shape)}"
-        raise InputError(f"appearance: expected an image and labels (Z, Y, X), got {found}")
-    if len(spacing) not in (2, 3) or not min(spacing) > 0:
-        raise InputError(f"appearance: expected (dx, dy[, dz]) in mm, got {tuple(spacing)}")
-    pictures, maps = image.detach().cpu().double().numpy(), labels.detach().cpu().numpy()
+    pictures, maps = slices_of("appearance", image, labels, spacing)
     slices = [_of_slice(*both, spacing) for both in zip(pictures, maps, strict=True)]
     columns = np.array(slices, dtype=float).reshape(-1, len(Appearance._fields)).T
     return Appearance(*(_median(column[np.isfinite(column)], fewest=1) for column in columns))
+
+
+def slices_of(
+    what: str, image: torch.Tensor, labels: torch.Tensor, spacing: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""A scan and its labels `(Z, Y, X)` as arrays to measure slice by slice, the scan in double precision.
+
+    Raises:
+        InputError: shapes differ, or are no stacks of slices; a spacing that is none. `what` is named.
+    """
+    if image.shape != labels.shape or image.ndim != 3:
+        found = f"{tuple(image.shape)} and {tuple(labels.shape)}"
+        raise InputError(f"{what}: expected an image and labels (Z, Y, X), got {found}")
+    if len(spacing) not in (2, 3) or not min(spacing) > 0:
+        raise InputError(f"{what}: expected (dx, dy[, dz]) in mm, got {tuple(spacing)}")
+    return image.detach().cpu().double().numpy(), labels.detach().cpu().numpy()
 
 
 def _of_slice(image: np.ndarray, labels: np.ndarray, spacing: Sequence[float]) -> Appearance:

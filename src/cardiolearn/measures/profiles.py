@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cardiolearn.errors import InputError
 from cardiolearn.imaging.structures import LV_CAVITY, MYOCARDIUM, RV_CAVITY
+from cardiolearn.measures.appearance import slices_of
 from cardiolearn.measures.boundaries import signed_distance
 
 DISTANCES = (1, 2, 3, 4, 5, 6)  # mm inside the outline
@@ -48,12 +48,7 @@ def blood_profile(image: torch.Tensor, labels: torch.Tensor, spacing: Sequence[f
     Raises:
         InputError: shapes differ, or are no stacks of slices; a spacing that is none.
     """
-    if image.shape != labels.shape or image.ndim != 3:
-        found = f"{tuple(image.shape)} and {tuple(labels.shape)}"
-        raise InputError(f"blood_profile: expected an image and labels (Z, Y, X), got {found}")
-    if len(spacing) not in (2, 3) or not min(spacing) > 0:
-        raise InputError(f"blood_profile: expected (dx, dy[, dz]) in mm, got {tuple(spacing)}")
-    pictures, maps = image.detach().cpu().double().numpy(), labels.detach().cpu().numpy()
+    pictures, maps = slices_of("blood_profile", image, labels, spacing)
     slices = np.array([_of_slice(*both, spacing) for both in zip(pictures, maps, strict=True)])
     return BloodProfile(*(_over_slices(side) for side in slices.reshape(-1, 2, len(DISTANCES)).swapaxes(0, 1)))
 

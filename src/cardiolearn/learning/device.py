@@ -3,7 +3,6 @@ r"""What a computation runs on: the device, its memory, and processes beside thi
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,7 +97,7 @@ def in_processes(tasks: Sequence[Callable[[], Result]], jobs: int) -> Iterator[t
     """
     if not tasks:
         return
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), workers.begin)
+    pool = ProcessPoolExecutor(jobs, workers.context(), workers.begin)
     try:
         work = {pool.submit(task): number for number, task in enumerate(tasks)}
         for done in as_completed(work):

@@ -122,7 +122,9 @@ def test_nothing_outlives_a_killed_run_and_the_next_one_goes_on(
             assert child.poll() is None
             time.sleep(0.01)
         forked = psutil.Process(int(daemon.read_text()))
-        workers = [p for p in psutil.Process(child.pid).children() if "multiprocessing.spawn" in str(p.cmdline())]
+        below = psutil.Process(child.pid).children(recursive=True)
+        begun = [p for p in below if re.search(r"multiprocessing\.(spawn|forkserver)", str(p.cmdline()))]
+        workers = [p for p in begun if not p.children()]  # not the one that they are forked from
         assert len(workers) == 2
         child.kill()
     try:

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 from hearts import cartesian, everyone, heart_of, material_points, people
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -61,10 +61,13 @@ def jacobian(heart: Heart, points: Tensor, a: float, step: float = 1e-4) -> Tens
 
 @settings(max_examples=25, deadline=None)
 @given(people, activations, st.integers(0, 2**31))
+@example(("NOR", "train", 0), 1.0, 204)  # a point 0.0001 mm from the cavity
 def test_the_wall_is_incompressible(person: tuple[Group, Cohort, int], a: float, seed: int) -> None:
     heart = heart_of(*person)
-    inside = material_points(heart, seed, wall_only=True)
-    determinant = torch.linalg.det(jacobian(heart, heart.to_space(*inside, 0.0), a))
+    rho, theta, depth = material_points(heart, seed, wall_only=True)
+    inside = rho > heart.endo_radius(depth, theta) + 0.01  # mm: differences across the cavity's border say nothing
+    determinant = torch.linalg.det(jacobian(heart, heart.to_space(rho[inside], theta[inside], depth[inside], 0.0), a))
+    assert len(determinant) > 190
     torch.testing.assert_close(determinant, torch.ones_like(determinant), atol=1e-5, rtol=0)
 
 

@@ -27,7 +27,8 @@ class VolumeSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FixedVolumes:
-    r"""A `VolumeSource` of plain tensors, always the same: `labels` `(N, Z, Y, X)`, `images` `(N, 1, Z', Y', X')`.
+    r"""A `VolumeSource` of plain tensors, always the same: `labels` `(N, Z, Y, X)`, `images` `(N, 1, Z', Y', X')` of any
+    floating type; they are given as 32-bit numbers.
 
     An auto-encoder asks for no pictures: labels alone do for it.
     """
@@ -47,7 +48,7 @@ class FixedVolumes:
     def __call__(self, picks: Tensor, generator: torch.Generator) -> Batch:
         here, there = picks.to(self.labels.device), generator.device
         images = self.labels.new_empty((len(picks), 0)) if self.images is None else self.images[here]
-        return images.to(there), self.labels[here].to(there)
+        return images.to(there, torch.float32), self.labels[here].to(there)
 
 
 def look_at(source: VolumeSource, picks: Tensor, generator: torch.Generator, n_classes: int) -> Batch:

@@ -21,6 +21,7 @@ from cardiolearn.learning.averaging import WeightAverage
 from cardiolearn.learning.snapshots import Watch
 
 NOTES = "cardiolearn"
+BEST = "best/"  # begins the names of the best weights
 
 
 @dataclass
@@ -146,7 +147,7 @@ class TrainingState:
     def save(self, path: Path, settings: dict[str, Any]) -> None:
         r"""Replace `path` by one safetensors file with the rest as JSON in its header: all of it or nothing."""
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-        tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        tensors |= {f"{BEST}{name}": value for name, value in self.best.items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam/{index}/{name}": value for name, value in moments.items()}
         tensors |= {f"average/{name}": value for name, value in self.average.mean.items()}
@@ -187,3 +188,15 @@ class TrainingState:
             if moment != "step":
                 value = torch.empty_like(parameter, requires_grad=False).copy_(value)
             self.optimiser.state[parameter][moment] = value.to(parameter.device)
+
+
+def best_weights(path: Path) -> dict[str, Tensor]:
+    r"""The weights that a training with this checkpoint ends with, for a network that trained no further.
+
+    Raises:
+        InputError: the file is missing, damaged, or holds no validated weights.
+    """
+    weights = {name.removeprefix(BEST): value for name, value in read_tensors(path)[0].items() if name.startswith(BEST)}
+    if not weights:
+        raise InputError(f"{path}: expected a checkpoint of a training with validation, found no best weights")
+    return weights

@@ -17,7 +17,6 @@ from cardiolearn.phantom.scanners.mri import ANY_VENDOR, UNSEEN_VENDOR
 from cardiolearn.phantom.scanners.ultrasound import ANY_ECHOGRAPH, UNSEEN_ECHOGRAPH
 
 
-
 @dataclass(frozen=True)
 class Task:
     r"""A task by its `name`, with the `grid` `(Z, Y, X)` of what is found and its voxels' `spacing` in mm.

@@ -1,4 +1,4 @@
-r"""Scans that are kept: each heart as often as its task says, every time by another scanner, the same when read again."""
+r"""Scans that are kept: each heart as often as its task says, by another scanner each time, and the same ones again."""
 
 from __future__ import annotations
 

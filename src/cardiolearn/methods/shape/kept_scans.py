@@ -1,4 +1,4 @@
-r"""Scans made before a training begins, and kept: as in a clinical study, all networks that are compared learn from them."""
+r"""Scans made before a training begins, and kept: as in a clinical study, all networks learn from the same ones."""
 
 from __future__ import annotations
 

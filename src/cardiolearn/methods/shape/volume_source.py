@@ -27,8 +27,9 @@ class VolumeSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FixedVolumes:
-    r"""A `VolumeSource` of plain tensors, always the same: `labels` `(N, Z, Y, X)`, `images` `(N, 1, Z', Y', X')` of any
-    floating type; they are given as 32-bit numbers.
+    r"""A `VolumeSource` of plain tensors, always the same: `labels` `(N, Z, Y, X)`, `images` `(N, 1, Z', Y', X')`.
+
+    Pictures may be kept as 16-bit numbers; they are given as 32-bit ones.
 
     An auto-encoder asks for no pictures: labels alone do for it.
     """

@@ -96,7 +96,8 @@ def computed_table(
 ) -> pd.DataFrame:
     r"""The table of a long experiment, computed by a longer `run` (its profile and seed) and recorded as `<name>.csv`.
 
-    What made it is noted in `stages`. It is kept in `folder` too, under the code's version: a run that was interrupted finds what it had finished.
+    What made it is noted in `stages`. It is kept in `folder` too, under the code's version: a run that was interrupted
+    finds what it had finished.
     """
     from cardiolearn.learning.experiment import finished
 

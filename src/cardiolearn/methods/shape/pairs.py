@@ -36,7 +36,7 @@ from cardiolearn.methods.shape.volume_source import Batch, FixedVolumes
 
 MEASURED = {"dice": "1", "surface": "mm", "hausdorff": "mm", "missed": "1", "implausible": "1"}
 SWEPT = (0.0, 0.01, 0.1, 1.0)  # lambda 1, as an illustration
-_LOOKS = 12  # scores of held-out hearts in the course of a training
+_LOOKS = 18  # scores of held-out hearts in the course of a training
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PairVariant:
         n = len(PHASES) * task.scans * self.subjects
         data = TrainingVolumes(self._scans(folder, cohort_seed), n, n_classes=task.n_classes, prior=self._prior(folder))
         plan = TrainingPlan(
-            steps, seed, learning_rate=2e-3, schedule="cosine", weight_decay=WEIGHT_DECAY,
+            steps, seed, learning_rate=4e-3, schedule="cosine", weight_decay=WEIGHT_DECAY,
             validate_every=max(1, steps // _LOOKS),
         )  # fmt: skip
         network, keep = task.segmenter(seed), Keep(_checkpoint(folder, self, steps, seed), seconds_left())

@@ -24,7 +24,7 @@ class Task:
     Args:
         n_classes: background included.
         upsampling: thin slices to a slice of the picture.
-        scans: of each heart, by which networks learn; so that both tasks have about as many.
+        scans: of each training heart, by as many scanners.
         sample: `(n, folder, cohort, seed)` to the hearts of so many subjects, those of the test cohort under an unseen
             scanner.
     """
@@ -63,6 +63,6 @@ def _echoes(n: int, folder: Path, cohort: Cohort, seed: int) -> EchoHearts:
     return EchoHearts(volumes, ANY_ECHOGRAPH if cohort == "train" else UNSEEN_ECHOGRAPH)
 
 
-STACKS = Task("stacks", 4, volume_rendering.FACTOR, volume_maps.SHAPE, volume_maps.SPACING, 1, _stacks)
+STACKS = Task("stacks", 4, volume_rendering.FACTOR, volume_maps.SHAPE, volume_maps.SPACING, 4, _stacks)
 ECHO = Task("echo", 3, 1, ECHO_GRID, ECHO_SPACING, 4, _echoes)
 TASKS = {task.name: task for task in (STACKS, ECHO)}

@@ -74,7 +74,7 @@ class PairVariant:
         n = len(PHASES) * task.scans * self.subjects
         data = TrainingVolumes(self._scans(folder, cohort_seed), n, n_classes=task.n_classes, prior=self._prior(folder))
         plan = TrainingPlan(
-            steps, seed, learning_rate=4e-3, schedule="cosine", weight_decay=WEIGHT_DECAY,
+            steps, seed, learning_rate=4e-3, schedule="dropped", weight_decay=WEIGHT_DECAY,
             validate_every=max(1, steps // _LOOKS),
         )  # fmt: skip
         network, keep = task.segmenter(seed), Keep(_checkpoint(folder, self, steps, seed), seconds_left())

@@ -56,20 +56,22 @@ class History:
         return cls(list(values["steps"]), list(values["loss"]), validation, float(values["seconds"]), averaged)
 
     def flat(self, tolerance: float) -> bool:
-        r"""Whether the validation score stood still over the last third of the steps.
-
-        The line of least squares through the scores of the last third must rise or fall by at most `tolerance` over
-        that third. Fewer than three scores there show nothing: False.
+        r"""Whether the validation score stood still over the last third of the steps: see `late_rise`.
 
         >>> History(list(range(1, 10)), [0.0] * 9, {step: min(step, 6) / 10 for step in range(1, 10)}).flat(0.01)
         True
         """
+        return abs(self.late_rise()) <= tolerance
+
+    def late_rise(self) -> float:
+        r"""By how much the validation score rose over the last third of the steps, by the line of least squares; NaN
+        where there are fewer than three scores, which show nothing."""
         last = len(self.steps)
         late = [(step, score) for step, score in self.validation.items() if step >= last - last / 3]
         if len(late) < 3:
-            return False
+            return math.nan
         step, score = np.array(late).T
-        return bool(abs(np.polyfit(step - step.mean(), score, 1)[0]) * last / 3 <= tolerance)
+        return float(np.polyfit(step - step.mean(), score, 1)[0]) * last / 3
 
 
 @dataclass(frozen=True)

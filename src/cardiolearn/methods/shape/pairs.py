@@ -129,13 +129,15 @@ def courses(
     folder: Path, judge: Mapping[str, Any], sizes: Mapping[str, int], strengths: Mapping[str, float], *,
     seeds: Sequence[int], steps: int,
 ) -> pd.DataFrame:  # fmt: skip
-    r"""The held-out scores of finished trainings: `variant`, `seed`, `step`, `score`."""
+    r"""The held-out scores of finished trainings: `variant`, `seed`, `step`, `score`; and by how much those of the
+    training's last third `rise` over it."""
     rows = []
     for name, variant in _variants(judge, sizes, strengths).items():
         for seed in seeds:
             course = History.from_dict(json.loads(_course(folder, variant, steps, seed).read_text(encoding="utf-8")))
             scored = course.validation.items()
-            rows += [{"variant": name, "seed": seed, "step": step, "score": score} for step, score in scored]
+            about = {"variant": name, "seed": seed, "rise": course.late_rise()}
+            rows += [about | {"step": step, "score": score} for step, score in scored]
     return pd.DataFrame(rows)
 
 

@@ -133,7 +133,7 @@ def test_seconds_go_on_where_an_earlier_training_stopped(tmp_path: Path, clock: 
     assert fit(small_network(), 8, **options).seconds == 8.0
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "dropped"])
 def test_the_same_seed_gives_the_same_weights(schedule: str) -> None:
     networks = [small_network(), small_network(), small_network()]
     for noise, (network, seed) in enumerate(zip(networks, (5, 5, 6), strict=True)):
@@ -150,6 +150,13 @@ def test_the_global_generator_is_left_alone() -> None:
     torch.manual_seed(3)
     fit(network, 3)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_dropped_rate_is_whole_to_the_middle_and_a_tenth_in_the_last_third() -> None:
+    plan = TrainingPlan(steps=60, seed=0, learning_rate=0.5, schedule="dropped")
+    rates = [plan.rate(step) for step in range(60)]
+    assert rates[:31] == [0.5] * 31 and rates[40:] == pytest.approx([0.05] * 20)
+    assert rates[35] == pytest.approx(0.275) and all(a > b for a, b in itertools.pairwise(rates[30:41]))
 
 
 def test_the_cosine_ends_near_zero() -> None:

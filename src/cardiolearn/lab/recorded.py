@@ -86,15 +86,23 @@ def recorded_table(name: str) -> tuple[str, Any]:
     raise InputError(f"{csv}: no such recorded table; there are {', '.join(names) or 'none yet'}")
 
 
-def computed_table(name: str, folder: Path, run: str, compute: Callable[[], pd.DataFrame], device: str) -> pd.DataFrame:
+def computed_table(
+    name: str,
+    folder: Path,
+    run: str,
+    compute: Callable[[], pd.DataFrame],
+    device: str,
+    stages: dict[str, dict[str, Any]],
+) -> pd.DataFrame:
     r"""The table of a long experiment, computed by a longer `run` (its profile and seed) and recorded as `<name>.csv`.
 
-    It is kept in `folder` too, under the code's version: a run that was interrupted finds what it had finished.
+    What made it is noted in `stages`. It is kept in `folder` too, under the code's version: a run that was interrupted
+    finds what it had finished.
     """
     from cardiolearn.learning.experiment import finished
 
     kept = folder / f"tables-{code_version()}" / f"{name}-{run}.csv"
-    with stage(name, kept, device):
+    with stage(name, kept, device) as stages[name]:
         table = finished(kept, compute)
     results_dir().mkdir(parents=True, exist_ok=True)
     write_atomically(results_dir() / f"{name}.csv", kept.read_bytes())

@@ -129,15 +129,19 @@ class Run:
             show(text, {WEIGHTS_MIME: {"name": name, "sha256": origin.sha256, "folder": str(weights_dir().resolve())}})
         return ready(network, self.device)
 
-    def ship(self, network: nn.Module, name: str, scores: Mapping[str, float]) -> None:
-        r"""Export weights that `train` made under this name to `course/weights`, with where they come from and what
-        they scored."""
+    def ship(self, network: nn.Module, name: str, scores: Mapping[str, float], stage: str | None = None) -> None:
+        r"""Export weights to `course/weights`, with where they come from and what they scored.
+
+        `train` made them under this name, or an `experiment` in this `stage`.
+        """
         from cardiolearn.learning.device import training_words
         from cardiolearn.learning.weights import Provenance, ship_weights
         from cardiolearn.phantom.cohorts.cache import phantom_version
 
         now = {"commits": [commit()], "phantom": phantom_version(), "device": training_words(self.device)}
-        of = now | self.stages.get(name, {})  # the training may have been finished by an earlier run, with other code
+        of = now | self.stages.get(
+            stage or name, {}
+        )  # the training may have been finished by an earlier run, with other code
         commits = ", ".join(of["commits"])
         origin = Provenance(self.lesson, self.profile, self.seed, commits, of["phantom"], of["device"], dict(scores))
         ship_weights(name, network.cpu(), origin)
@@ -208,7 +212,8 @@ class Run:
         run that was interrupted finds the tables it had finished in `folder`.
         """
         if not self.shows_recorded:
-            return computed_table(name, self.folder, f"{self.profile}-{self.seed}", compute, self.device.type)
+            run = f"{self.profile}-{self.seed}"
+            return computed_table(name, self.folder, run, compute, self.device.type, self.stages)
         read: pd.DataFrame = compute() if in_classroom and self.data_dir is None else self.recorded(name)
         return read
 

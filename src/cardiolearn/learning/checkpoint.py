@@ -21,6 +21,7 @@ from cardiolearn.learning.averaging import WeightAverage
 from cardiolearn.learning.snapshots import Watch
 
 NOTES = "cardiolearn"
+BEST = "best/"  # begins the names of the best weights
 
 
 @dataclass
@@ -55,20 +56,22 @@ class History:
         return cls(list(values["steps"]), list(values["loss"]), validation, float(values["seconds"]), averaged)
 
     def flat(self, tolerance: float) -> bool:
-        r"""Whether the validation score stood still over the last third of the steps.
-
-        The line of least squares through the scores of the last third must rise or fall by at most `tolerance` over
-        that third. Fewer than three scores there show nothing: False.
+        r"""Whether the validation score stood still over the last third of the steps: see `late_rise`.
 
         >>> History(list(range(1, 10)), [0.0] * 9, {step: min(step, 6) / 10 for step in range(1, 10)}).flat(0.01)
         True
         """
+        return abs(self.late_rise()) <= tolerance
+
+    def late_rise(self) -> float:
+        r"""By how much the validation score rose over the last third of the steps, by the line of least squares; NaN
+        where there are fewer than three scores, which show nothing."""
         last = len(self.steps)
         late = [(step, score) for step, score in self.validation.items() if step >= last - last / 3]
         if len(late) < 3:
-            return False
+            return math.nan
         step, score = np.array(late).T
-        return bool(abs(np.polyfit(step - step.mean(), score, 1)[0]) * last / 3 <= tolerance)
+        return float(np.polyfit(step - step.mean(), score, 1)[0]) * last / 3
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ class TrainingState:
     def save(self, path: Path, settings: dict[str, Any]) -> None:
         r"""Replace `path` by one safetensors file with the rest as JSON in its header: all of it or nothing."""
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-        tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        tensors |= {f"{BEST}{name}": value for name, value in self.best.items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam/{index}/{name}": value for name, value in moments.items()}
         tensors |= {f"average/{name}": value for name, value in self.average.mean.items()}
@@ -187,3 +190,15 @@ class TrainingState:
             if moment != "step":
                 value = torch.empty_like(parameter, requires_grad=False).copy_(value)
             self.optimiser.state[parameter][moment] = value.to(parameter.device)
+
+
+def best_weights(path: Path) -> dict[str, Tensor]:
+    r"""The weights that a training with this checkpoint ends with, for a network that trained no further.
+
+    Raises:
+        InputError: the file is missing, damaged, or holds no validated weights.
+    """
+    weights = {name.removeprefix(BEST): value for name, value in read_tensors(path)[0].items() if name.startswith(BEST)}
+    if not weights:
+        raise InputError(f"{path}: expected a checkpoint of a training with validation, found no best weights")
+    return weights

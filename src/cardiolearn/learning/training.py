@@ -28,7 +28,7 @@ from cardiolearn.learning.snapshots import STEPS
 
 Batches = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]
-Schedule = Literal["constant", "cosine"]
+Schedule = Literal["constant", "cosine", "dropped"]
 STATISTICS_BATCHES = 50  # that batch normalisation measures for averaged weights
 
 
@@ -55,7 +55,9 @@ class TrainingPlan:
 
     Args:
         seed: of the batches and of what random numbers layers ask for.
-        schedule: of the learning rate: constant, or falling to zero along half a cosine.
+        schedule: of the learning rate: constant; falling to zero along half a cosine; or dropped to a tenth between the
+            middle and the last third, so that a score which still rises in the last third tells that more steps would
+            help. (With a cosine it always rises there, because the rate falls.)
         average: take the mean of the weights over the last fifth of the steps as well; the network ends with it where
             its validation score is the best of all, or where there is no validation.
         weight_decay: the loss has half of this times the sum of all squared weights beside it, by Adam's gradient.
@@ -74,8 +76,13 @@ class TrainingPlan:
 
     def rate(self, step: int) -> float:
         r"""The learning rate of a step, from 0."""
-        falling = 0.5 * (1 + math.cos(math.pi * step / self.steps)) if self.schedule == "cosine" else 1.0
-        return self.learning_rate * falling
+        done = step / self.steps
+        if self.schedule == "cosine":
+            return self.learning_rate * _half_a_cosine(done)
+        if self.schedule == "dropped":
+            low = 0.1
+            return self.learning_rate * (low + (1.0 - low) * _half_a_cosine(min(max(6.0 * done - 3.0, 0.0), 1.0)))
+        return self.learning_rate
 
     def averages(self, step: int) -> bool:
         r"""Whether the weights after so many steps are part of the mean."""
@@ -86,7 +93,12 @@ class TrainingPlan:
         kept: dict[str, Any] = {"seed": self.seed, "learning_rate": self.learning_rate, "schedule": self.schedule}
         kept |= {"network": type(network).__name__, "average": self.average}
         kept |= {"weight_decay": self.weight_decay} if self.weight_decay else {}
-        return kept | ({"steps": self.steps} if self.schedule == "cosine" or self.average else {})
+        return kept | ({"steps": self.steps} if self.schedule != "constant" or self.average else {})
+
+
+def _half_a_cosine(x: float) -> float:
+    r"""From 1 at 0 to 0 at 1."""
+    return 0.5 * (1.0 + math.cos(math.pi * x))
 
 
 def train(

@@ -26,21 +26,21 @@ def test_any_grid_comes_back(grid: tuple[int, int, int], n_classes: int) -> None
     assert network(masks).shape == masks.shape
 
 
-@pytest.mark.parametrize("grid", [(48, 56, 56), (48, 64, 64)])
+@pytest.mark.parametrize("grid", [(64, 56, 72), (64, 56, 56)])
 def test_its_weights_fit_into_a_file(grid: tuple[int, int, int]) -> None:
     state = AutoEncoder(grid).state_dict().values()
-    assert 2 * sum(value.numel() for value in state) < 0.75 * MAX_BYTES
+    assert 2 * sum(value.numel() for value in state) < 0.6 * MAX_BYTES
 
 
 def test_each_level_halves_the_grid_and_has_its_filters() -> None:
     network = AutoEncoder((32, 48, 40))
     strided = [m for m in network.encoder.modules() if isinstance(m, nn.Conv3d)]
     assert [(m.in_channels, m.out_channels, m.stride) for m in strided] == [
-        (4, 16, (2, 2, 2)), (16, 32, (2, 2, 2)), (32, 64, (2, 2, 2)), (64, 128, (2, 2, 2)),
+        (4, 16, (2, 2, 2)), (16, 32, (2, 2, 2)), (32, 64, (2, 2, 2)), (64, 64, (2, 2, 2)),
     ]  # fmt: skip
     mirrored = [m for m in network.decoder.modules() if isinstance(m, nn.ConvTranspose3d)]
-    assert [(m.in_channels, m.out_channels) for m in mirrored] == [(128, 64), (64, 32), (32, 16), (16, 16)]
-    assert network.encoder.connect.in_features == 128 * 2 * 3 * 3 == network.decoder.connect[0].out_features
+    assert [(m.in_channels, m.out_channels) for m in mirrored] == [(64, 64), (64, 32), (32, 16), (16, 4)]
+    assert network.encoder.connect.in_features == 64 * 2 * 3 * 3 == network.decoder.connect[0].out_features
 
 
 def test_all_that_passes_is_the_code() -> None:

@@ -11,14 +11,17 @@ import pytest
 import torch
 from hearts import here, seeded, shell_hearts
 
+from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import read_tensors
 from cardiolearn.learning import experiment, training
+from cardiolearn.learning.weights import ready
 from cardiolearn.methods.shape import pairs, tasks
 from cardiolearn.methods.shape.evaluation import as_found, scores, segment_all
 from cardiolearn.methods.shape.phantom_hearts import cases, each_once
 from cardiolearn.methods.shape.tasks import Task
 from cardiolearn.methods.shape.trainings import judge
 from cardiolearn.methods.shape.volume_source import FixedVolumes
+from cardiolearn.phantom.cohorts import cache as cohort_cache
 
 GRID = (16, 16, 16)
 CPU = torch.device("cpu")
@@ -33,9 +36,10 @@ def toy_hearts(n: int, folder: Path, cohort: str, seed: int) -> FixedVolumes:
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> Task:
-    task = Task("toy", 4, 1, GRID, 2.5, toy_hearts)  # type: ignore[arg-type]
+    task = Task("toy", 4, 1, GRID, 2.5, 1, toy_hearts)  # type: ignore[arg-type]
     monkeypatch.setitem(tasks.TASKS, "toy", task)
-    monkeypatch.setattr(experiment, "in_processes", here)
+    for module in (experiment, cohort_cache):
+        monkeypatch.setattr(module, "in_processes", here)
     monkeypatch.setattr(training, "trains_in_half", lambda device: False)  # in bfloat16 no training repeats exactly
     return task
 
@@ -68,6 +72,20 @@ def test_without_strength_the_judge_plays_no_part(tmp_path: Path, judged: dict[s
     plain = pairs.compare(tmp_path / "a", judged, SIZES, {"plain": 0.0}, **how)  # the folder has no judge at all
     again = pairs.compare(tmp_path / "b", judged | {"judge": "none", "variance": 9.0}, SIZES, {"plain": 0.0}, **how)
     pd.testing.assert_frame_equal(plain, again)
+
+
+def test_the_networks_of_a_seed_are_those_whose_rows_are_in_the_table(
+    toy: Task, tmp_path: Path, judged: dict[str, Any]
+) -> None:
+    table, strengths = run(tmp_path, judged), {"plain": 0.0, "constrained": 0.5}
+    networks = pairs.networks(tmp_path, judged, SIZES, strengths, seed=1, steps=3)
+    again = pairs.tested({name: ready(network, CPU) for name, network in networks.items()}, toy, 2, tmp_path / "toy", 0)
+    for name in strengths:
+        rows = table[(table["variant"] == name) & (table["seed"] == 1)].set_index("subject")
+        means = again[again["method"] == name].groupby("subject")["hausdorff"].mean()
+        np.testing.assert_allclose(rows["hausdorff"], means, atol=1e-5)
+    with pytest.raises(InputError, match="no such file"):
+        pairs.networks(tmp_path, judged, SIZES, strengths, seed=2, steps=3)
 
 
 def test_the_judge_is_found_again_by_its_weights(toy: Task, tmp_path: Path, judged: dict[str, Any]) -> None:

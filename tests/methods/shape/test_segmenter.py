@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cardiolearn.learning.device import place
-from cardiolearn.methods.shape.segmenter import Segmenter, _thin_slices
+from cardiolearn.methods.shape.segmenter import Segmenter, _finer
 from cardiolearn.methods.shape.training_volumes import TrainingVolumes
 
 
@@ -28,29 +28,36 @@ def test_any_stack_comes_back_with_thin_slices(size: tuple[int, int, int], upsam
 
 @pytest.mark.parametrize(
     ("upsampling", "strides"),
-    [(4, [(1, 2, 2), (1, 2, 2), (2, 2, 2)]), (5, [(1, 2, 2), (1, 2, 2), (2, 2, 2)]), (1, [(2, 2, 2)] * 3)],
+    [
+        (4, [(1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2)]),
+        (5, [(1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2)]),
+        (1, [(2, 2, 2)] * 4),
+    ],
 )
 def test_levels_halve_the_plane_first_until_voxels_are_cubes(
     upsampling: int, strides: list[tuple[int, int, int]]
 ) -> None:
     convolutions = [m for m in Segmenter(upsampling=upsampling).levels.modules() if isinstance(m, nn.Conv3d)]
-    assert [m.stride for m in convolutions[2::2]] == strides
-    assert all(m.stride == (1, 1, 1) for m in (*convolutions[:2], *convolutions[3::2]))
+    assert [m.stride for m in convolutions[::2]] == strides
+    assert all(m.stride == (1, 1, 1) for m in convolutions[1::2])
 
 
-@pytest.mark.parametrize("upsampling", [2, 3, 4, 5])
-def test_thin_slices_lie_as_symmetric_about_the_middle_of_a_thick_one_as_they_should(upsampling: int) -> None:
-    up = _thin_slices(1, upsampling)[0]  # type: ignore[index]
-    nn.init.ones_(up.weight)
-    stack = torch.zeros(1, 1, 5, 1, 1)
-    stack[:, :, 2] = 1.0
-    spread = up(stack)[0, 0, :, 0, 0]
-    assert spread.shape == (5 * upsampling,)
-    place = torch.arange(5.0 * upsampling)
-    middle = 2 * upsampling + (upsampling - 1) / 2
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 5, 8])
+def test_new_voxels_lie_as_symmetric_about_the_middle_of_an_old_one_as_they_should(factor: int) -> None:
+    up = _finer(1, 1, (factor, 1, 1))
+    assert up.bias is not None
+    nn.init.zeros_(up.weight)
+    nn.init.zeros_(up.bias)
+    up.weight.data[..., 1, 1] = 1.0
+    volume = torch.zeros(1, 1, 7, 1, 1)
+    volume[:, :, 3] = 1.0
+    spread = up(volume)[0, 0, :, 0, 0]
+    assert spread.shape == (7 * factor,)
+    place = torch.arange(7.0 * factor)
+    middle = 3 * factor + (factor - 1) / 2
     assert ((place * spread).sum() / spread.sum()).item() == pytest.approx(middle)
-    assert spread.sum() == 2 * upsampling + upsampling % 2
-    everywhere = up(torch.ones(1, 1, 5, 1, 1))[0, 0, upsampling:-upsampling, 0, 0]
+    assert spread.sum() == 2 * factor + factor % 2
+    everywhere = up(torch.ones(1, 1, 7, 1, 1))[0, 0, factor:-factor, 0, 0]
     assert set(everywhere.tolist()) <= {2.0, 3.0}
 
 
@@ -60,8 +67,8 @@ def test_every_weight_learns_and_no_tensor_stays_behind() -> None:
         network(torch.rand(2, 1, 4, 16, 16, generator=seeded())).square().mean().backward()
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim > 1)
         away = Segmenter(upsampling=upsampling).to("meta")
-        found = away(torch.empty(1, 1, 4, 16, 16, device="meta"))
-        labels = torch.empty(1, 4 * upsampling, 16, 16, dtype=torch.uint8, device="meta")
+        found = away(torch.empty(2, 1, 4, 16, 16, device="meta"))
+        labels = torch.empty(2, 4 * upsampling, 16, 16, dtype=torch.uint8, device="meta")
         TrainingVolumes(None, 1).loss(found, labels).backward()  # type: ignore[arg-type]
         assert all(p.grad is not None and p.grad.is_meta for p in away.parameters())
 

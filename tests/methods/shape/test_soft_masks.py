@@ -20,13 +20,13 @@ def test_they_are_probabilities_and_follow_from_the_generator() -> None:
     assert torch.equal(soft, soften(labels, 4, seeded())) and not torch.equal(soft, soften(labels, 4, seeded(1)))
 
 
-def test_a_quarter_stays_as_it_is_and_the_others_differ_in_how_far_they_are_spoilt() -> None:
+def test_half_stay_as_they_are_and_the_others_differ_in_how_far_they_are_spoilt() -> None:
     one = shell_heart((16, 16, 16), apex=13.0, radius=3.0)[None].expand(160, -1, -1, -1)
     soft, hard = soften(one, 4, seeded()), one_hot(one, 4)
     untouched = (soft == hard).flatten(1).all(1)
-    assert 0.15 < untouched.float().mean() < 0.36
+    assert 0.38 < untouched.float().mean() < 0.62
     right = (soft.argmax(1) == one)[~untouched].float().flatten(1).mean(1)
-    assert right.min() < 0.85 and right.max() > 0.98 and right.median() > 0.85
+    assert right.min() < 0.85 and right.max() > 0.98 and right.median() > 0.8
     sure = soft.amax(1).flatten(1).mean(1)[~untouched]
     assert sure.min() < 0.8 and sure.max() > 0.95
 
@@ -36,8 +36,9 @@ def test_slices_are_lost_whole() -> None:
     soft = soften(labels, 2, seeded())
     lost = (soft[:, 0] == 1).flatten(2).all(2)
     share = lost.float().mean()
-    assert 0.02 < share < 0.10  # up to 15 % of a volume, of three quarters of them
-    assert not (soft[:, 0] == 1).any(-1).any(-1)[~lost].any()  # never in part
+    assert 0.015 < share < 0.07  # up to 15 % of a volume, of half of them
+    in_part = (soft[:, 0] == 1).float().flatten(2).mean(2)[~lost]
+    assert in_part.max() < 0.5  # a voxel may be sure of itself by chance, but no slice is lost in part
 
 
 def test_the_blur_is_scipys_mean_of_neighbours_twice_with_the_edges_going_on() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from cardiolearn.methods.shape import trainings
-from cardiolearn.methods.shape.acnn import CodePrior, code_variance
+from cardiolearn.methods.shape.acnn import code_variance
 from cardiolearn.methods.shape.codes import codes_of_labels
 from cardiolearn.methods.shape.phantom_hearts import StackHearts
 from cardiolearn.methods.shape.tasks import STACKS
@@ -61,18 +61,6 @@ def test_the_judges_variance_is_that_of_its_codes() -> None:
     codes = codes_of_labels(network.encoder, hearts().labels)
     assert prior.variance == pytest.approx(code_variance(codes)) and prior.strength == 0.3
     assert not any(p.requires_grad for p in prior.encoder.parameters())
-
-
-def test_plain_and_constrained_begin_alike_and_differ_in_the_prior_alone() -> None:
-    train, prior = Recorder(), CodePrior(nn.Identity(), 1.0, 0.1)  # type: ignore[arg-type]
-    networks = trainings.train_segmenters(train, STACKS, hearts(), 2, prior, 9, 5)
-    plain, constrained = train.asked
-    assert list(networks.values()) == [plain.network, constrained.network]
-    assert [a.name for a in train.asked] == ["acnn_stacks_plain", "acnn_stacks_constrained"]
-    assert torch.equal(*train.weights) and plain.network is not constrained.network
-    assert plain.data.prior is None and constrained.data.prior is prior
-    assert plain.more == constrained.more == {"weight_decay": trainings.WEIGHT_DECAY}
-    assert (plain.data.source, plain.data.n, plain.data.batch) == (constrained.data.source, 2, constrained.data.batch)
 
 
 def test_the_tl_network_begins_with_the_auto_encoder_and_learns_in_two_further_stages() -> None:

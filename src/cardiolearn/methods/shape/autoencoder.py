@@ -3,13 +3,14 @@ r"""The auto-encoder of label volumes: a heart's shape as 64 numbers, and the sh
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from torch import Tensor, nn
 
 from cardiolearn.learning.weights import initialise
-from cardiolearn.methods.shape.layers import Grid, convolution, deconvolution, grids
+from cardiolearn.methods.shape.layers import SLOPE, Grid, doubling, grids, halving
 
-FILTERS = (16, 32, 64, 128)
+FILTERS = (16, 32, 64, 64)
 CODE = 64  # numbers that stand for a shape
 
 
@@ -25,11 +26,11 @@ class Encoder(nn.Module):
     Raises:
         ValueError: it is given another grid, or another number of channels.
 
-    Source: Oktay et al., IEEE TMI 2018. Levels, filters, the size of the code and batch normalisation are
-    **our choice**.
+    Source: Oktay et al., IEEE TMI 2018. Levels, filters, the size of the code and the layers are **our choice**. There
+    is no batch normalisation: a code is of one heart, whichever others are in its batch.
 
     >>> sum(p.numel() for p in Encoder(4, (48, 56, 56)).parameters())
-    685792
+    378288
     """
 
     def __init__(self, channels: int, grid: Grid, *, seed: int = 0) -> None:
@@ -37,9 +38,7 @@ class Encoder(nn.Module):
         self.expected = (channels, *grid)
         self.bottom = grids(grid, len(FILTERS))[-1]
         inputs = (channels, *FILTERS)
-        self.levels = nn.Sequential(
-            *(convolution(a, b, stride=2) for a, b in zip(inputs[:-1], FILTERS, strict=True)),
-        )
+        self.levels = nn.Sequential(*(halving(a, b) for a, b in pairwise(inputs)))
         self.connect = nn.Linear(FILTERS[-1] * math.prod(self.bottom), CODE)
         initialise(self, seed)
 
@@ -54,26 +53,27 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     r"""The encoder's mirror: codes `(N, 64)` to logits `(N, n_classes, *grid)`.
 
-    A last convolution at full resolution, which the encoder has not, joins what neighbouring voxels were given.
+    Its last step makes logits of half the resolution's features: each voxel of the eight nearest of them.
     """
 
     def __init__(self, n_classes: int, grid: Grid, *, seed: int = 0) -> None:
         super().__init__()
+        self.grid = grid
         fine = grids(grid, len(FILTERS))
         self.bottom = (FILTERS[-1], *fine[-1])
-        self.connect = nn.Sequential(nn.Linear(CODE, math.prod(self.bottom)), nn.ReLU(inplace=True))
-        outputs = (*FILTERS[-2::-1], FILTERS[0])
-        self.levels = nn.Sequential(
-            *(deconvolution(a, b, g) for a, b, g in zip(FILTERS[::-1], outputs, fine[-2::-1], strict=True)),
-        )
-        self.classify = nn.Conv3d(FILTERS[0], n_classes, 3, padding=1)
+        rectifier = nn.LeakyReLU(SLOPE, inplace=True)
+        self.connect = nn.Sequential(nn.Linear(CODE, math.prod(self.bottom)), rectifier)
+        back = zip(pairwise(FILTERS[::-1]), fine[-2:0:-1], strict=True)
+        self.levels = nn.Sequential(*(doubling(a, b, size) for (a, b), size in back))
+        self.classify = nn.ConvTranspose3d(FILTERS[0], n_classes, 4, 2, padding=1)
         initialise(self, seed)
 
     def forward(self, code: Tensor) -> Tensor:
         if code.ndim != 2 or code.shape[1] != CODE:
             raise ValueError(f"Decoder: expected codes (N, {CODE}), got {tuple(code.shape)}")
+        z, y, x = self.grid
         logits: Tensor = self.classify(self.levels(self.connect(code).unflatten(1, self.bottom)))
-        return logits
+        return logits[:, :, :z, :y, :x]  # of an odd size one voxel too many was made
 
 
 class AutoEncoder(nn.Module):
@@ -87,8 +87,8 @@ class AutoEncoder(nn.Module):
     Source: Oktay et al., IEEE TMI 2018, stage 1a of the T-L network: trained by cross-entropy; see `Encoder`.
 
     >>> network = AutoEncoder((48, 56, 56))
-    >>> sum(p.numel() for p in network.parameters())  # 2.8 MB as 16-bit numbers
-    1384356
+    >>> sum(p.numel() for p in network.parameters())  # 1.5 MB as 16-bit numbers
+    761892
     """
 
     def __init__(self, grid: Grid, n_classes: int = 4, *, seed: int = 0) -> None:

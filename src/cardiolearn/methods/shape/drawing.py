@@ -28,22 +28,21 @@ def draw_autoencoder(pictures: Pictures) -> Figure:
         pictures: `(Y, X, 3)` in colours: `"soft"`, what goes in, and `"mask"`, what should come out.
     """
     kinds = {
-        "encode": "3x3x3 convolution with stride 2, batch normalisation, ReLU",
+        "encode": "3x3x3 convolution with stride 2, LeakyReLU",
         "connect": "full connection: each number from all numbers",
-        "decode": "deconvolution with stride 2, batch normalisation, ReLU",
-        "classify": "3x3x3 convolution to four scores a voxel",
+        "decode": "3x3x3 deconvolution with stride 2, LeakyReLU",
+        "classify": "4x4x4 deconvolution with stride 2, to four scores a voxel",
     }
     blocks = {"in": Block(0, 0, 1, _LARGE, "soft mask", pictures["soft"])}
     for i, (filters, size) in enumerate(zip(FILTERS, _STEPS, strict=True)):
         blocks[f"down {i}"] = Block(0.9 + 0.5 * i, 0, filters, size, "")
-        blocks[f"up {i}"] = Block(6.0 - 0.5 * i, 0, FILTERS[max(0, i - 1)], _STEPS[i - 1] if i else _LARGE, "")
-    blocks["first"] = Block(3.85, 0, FILTERS[-1], _STEPS[-1], "")
+        blocks[f"up {i}"] = Block(5.6 - 0.55 * i, 0, filters, size, "")
     blocks["code"] = Block(3.05, 0, CODE, _SMALL, f"code: {_CODE}")
     blocks["out"] = Block(6.9, 0, 1, _LARGE, "mask", pictures["mask"])
     down = ["in", *(f"down {i}" for i in range(len(FILTERS)))]
-    up = ["first", *(f"up {i}" for i in reversed(range(len(FILTERS))))]
+    up = [f"up {i}" for i in reversed(range(len(FILTERS)))]
     arrows = [Arrow(a, b, "encode") for a, b in pairwise(down)] + [Arrow(a, b, "decode") for a, b in pairwise(up)]
-    arrows += [Arrow(down[-1], "code", "connect"), Arrow("code", "first", "connect"), Arrow("up 0", "out", "classify")]
+    arrows += [Arrow(down[-1], "code", "connect"), Arrow("code", up[0], "connect"), Arrow("up 0", "out", "classify")]
     alt = f"A soft mask is made smaller in four levels to a code of {_CODE}, and the code is made a mask again"
     return describe(draw(blocks, arrows, kinds), alt)
 

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from cardiolearn.imaging.files import read_tensors
-from cardiolearn.learning.checkpoint import History, Keep
+from cardiolearn.imaging.structures import PHASES
+from cardiolearn.learning.checkpoint import History, Keep, best_weights
 from cardiolearn.learning.clock import seconds_left
 from cardiolearn.learning.experiment import run_variants, values_of
 from cardiolearn.learning.training import TrainingPlan, train
@@ -24,16 +25,18 @@ from cardiolearn.learning.weights import ready, save_weights
 from cardiolearn.methods.shape.acnn import CodePrior
 from cardiolearn.methods.shape.evaluation import as_found, segment_all, versus_truth
 from cardiolearn.methods.shape.frozen import frozen
+from cardiolearn.methods.shape.kept_scans import kept_scans
 from cardiolearn.methods.shape.phantom_hearts import cases, each_once
 from cardiolearn.methods.shape.pictures import ranked, rows_of
+from cardiolearn.methods.shape.segmenter import Segmenter
 from cardiolearn.methods.shape.tasks import TASKS, Task
 from cardiolearn.methods.shape.training_volumes import TrainingVolumes
 from cardiolearn.methods.shape.trainings import STRENGTH, WEIGHT_DECAY
-from cardiolearn.methods.shape.volume_source import Batch
+from cardiolearn.methods.shape.volume_source import Batch, FixedVolumes
 
 MEASURED = {"dice": "1", "surface": "mm", "hausdorff": "mm", "missed": "1", "implausible": "1"}
 SWEPT = (0.0, 0.01, 0.1, 1.0)  # lambda 1, as an illustration
-_LOOKS = 12  # scores of held-out hearts in the course of a training
+_LOOKS = 18  # scores of held-out hearts in the course of a training
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,9 @@ class PairVariant:
     tests: int
 
     def prepare(self, folder: Path, cohort_seed: int, seeds: Sequence[int]) -> None:
-        r"""The hearts, sampled once for all trainings."""
+        r"""The hearts, sampled and scanned once for all trainings."""
         task = TASKS[self.task]
-        task.sample(self.subjects + self.held, folder / self.task, "train", cohort_seed)
+        self._scans(folder, cohort_seed)
         task.sample(self.tests, folder / self.task, "test", cohort_seed)
 
     def learn(
@@ -68,10 +71,10 @@ class PairVariant:
         A training that is interrupted goes on from its checkpoint. Its course is left in the folder.
         """
         task = TASKS[self.task]
-        hearts = task.sample(self.subjects + self.held, folder / self.task, "train", cohort_seed)
-        data = TrainingVolumes(hearts, 2 * self.subjects, n_classes=task.n_classes, prior=self._prior(folder))
+        n = len(PHASES) * task.scans * self.subjects
+        data = TrainingVolumes(self._scans(folder, cohort_seed), n, n_classes=task.n_classes, prior=self._prior(folder))
         plan = TrainingPlan(
-            steps, seed, learning_rate=2e-3, schedule="cosine", weight_decay=WEIGHT_DECAY,
+            steps, seed, learning_rate=4e-3, schedule="dropped", weight_decay=WEIGHT_DECAY,
             validate_every=max(1, steps // _LOOKS),
         )  # fmt: skip
         network, keep = task.segmenter(seed), Keep(_checkpoint(folder, self, steps, seed), seconds_left())
@@ -80,6 +83,9 @@ class PairVariant:
         table = tested({"network": ready(network, device)}, task, self.tests, folder / self.task, cohort_seed)
         means = table.groupby("subject")[list(MEASURED)].mean().round(5)
         return [{"subject": subject, **row} for subject, row in means.to_dict("index").items()]
+
+    def _scans(self, folder: Path, cohort_seed: int) -> FixedVolumes:
+        return kept_scans(self.task, self.subjects + self.held, folder / self.task, cohort_seed)
 
     def _prior(self, folder: Path) -> CodePrior | None:
         if not self.strength:
@@ -123,14 +129,28 @@ def courses(
     folder: Path, judge: Mapping[str, Any], sizes: Mapping[str, int], strengths: Mapping[str, float], *,
     seeds: Sequence[int], steps: int,
 ) -> pd.DataFrame:  # fmt: skip
-    r"""The held-out scores of finished trainings: `variant`, `seed`, `step`, `score`."""
+    r"""The held-out scores of finished trainings: `variant`, `seed`, `step`, `score`; and by how much those of the
+    training's last third `rise` over it."""
     rows = []
     for name, variant in _variants(judge, sizes, strengths).items():
         for seed in seeds:
             course = History.from_dict(json.loads(_course(folder, variant, steps, seed).read_text(encoding="utf-8")))
             scored = course.validation.items()
-            rows += [{"variant": name, "seed": seed, "step": step, "score": score} for step, score in scored]
+            about = {"variant": name, "seed": seed, "rise": course.late_rise()}
+            rows += [about | {"step": step, "score": score} for step, score in scored]
     return pd.DataFrame(rows)
+
+
+def networks(
+    folder: Path, judge: Mapping[str, Any], sizes: Mapping[str, int], strengths: Mapping[str, float], *,
+    seed: int, steps: int,
+) -> dict[str, Segmenter]:  # fmt: skip
+    r"""What finished trainings of `compare` from this seed left, by the variants' names."""
+    found = {}
+    for name, variant in _variants(judge, sizes, strengths).items():
+        found[name] = TASKS[variant.task].segmenter(seed)
+        found[name].load_state_dict(best_weights(_checkpoint(folder, variant, steps, seed)))
+    return found
 
 
 def tested(networks: Mapping[str, nn.Module], task: Task, tests: int, folder: Path, seed: int) -> pd.DataFrame:

@@ -93,9 +93,15 @@ class EchoHearts:
 Hearts = StackHearts | EchoHearts
 
 
+def scan_of(hearts: Hearts, number: int, seed: int) -> Batch:
+    r"""Picture `(1, 1, Z', Y', X')` and labels `(1, Z, Y, X)` of one heart, by random numbers of its own, on the CPU:
+    the same whatever else is scanned."""
+    return hearts(torch.tensor([number]), _of_heart(seed, number))
+
+
 def each_once(hearts: Hearts, seed: int) -> Batch:
-    r"""Pictures and labels of all hearts, each scanned once by random numbers of its own, on the CPU."""
-    scans = [hearts(torch.tensor([i]), _of_heart(seed, i)) for i in range(len(hearts))]
+    r"""Pictures and labels of all hearts, each scanned once, as `scan_of`."""
+    scans = [scan_of(hearts, i, seed) for i in range(len(hearts))]
     images, labels = (torch.cat(parts) for parts in zip(*scans, strict=True))
     return images, labels
 

@@ -21,7 +21,7 @@ from cardiolearn.methods.shape.volume_source import Batch
 from cardiolearn.phantom.cohorts.stacks import around
 from cardiolearn.phantom.cohorts.volume_rendering import FACTOR, RenderedStacks
 
-FILTERS = (8, 16, 32)
+FILTERS = (16, 32, 64)
 UNITS = {"psnr": "dB", "ssim": "1"}
 MARGIN = 4  # pixels around the heart in which pictures are compared: 10 mm
 _AT_ONCE = 4  # stacks

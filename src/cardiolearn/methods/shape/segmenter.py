@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cardiolearn.learning.weights import initialise
-from cardiolearn.methods.shape.layers import convolution
+from cardiolearn.methods.shape.layers import Grid, convolution
 
 FILTERS = (16, 32, 64, 64)
 
@@ -18,13 +18,13 @@ FILTERS = (16, 32, 64, 64)
 class Segmenter(nn.Module):
     r"""Fully convolutional, in several scales: `(N, 1, Z, Y, X)` to logits `(N, n_classes, upsampling * Z, Y, X)`.
 
-    Each level has two convolutions; the first halves the grid, in the plane only until voxels are about as wide as
+    Each level halves the grid by the first of its two convolutions: in the plane only until voxels are about as wide as
     slices are thick, and in all directions beyond. From the coarsest level upwards each is upsampled and added to the
-    next. At the stack's own resolution a transposed convolution through the plane makes `upsampling` thin slices of
-    each thick one, as symmetric about its middle as they lie in it, and a last convolution works on thin slices.
+    next. At last a transposed convolution makes logits of the finest level's features: for each voxel of the plane, and
+    for `upsampling` thin slices of each thick one, as symmetric about its middle as they lie in it.
 
-    With `upsampling=1`, for volumes whose voxels are as high as wide (ultrasound), all levels halve all directions,
-    and what comes out has the grid of what went in.
+    With `upsampling=1`, for volumes whose voxels are as high as wide (ultrasound), all levels halve all directions, and
+    what comes out has the grid of what went in.
 
     Args:
         n_classes: background included.
@@ -36,24 +36,23 @@ class Segmenter(nn.Module):
     Layers and filters are **our choice**.
 
     >>> sum(p.numel() for p in Segmenter(upsampling=4).parameters())
-    597940
+    593460
     """
 
     def __init__(
         self, n_classes: int = 4, *, upsampling: int = 1, filters: Sequence[int] = FILTERS, seed: int = 0
     ) -> None:
         super().__init__()
+        self.upsampling = upsampling
         flat = round(math.log2(upsampling))  # levels that halve the plane only
-        first = filters[0]
-        self.levels = nn.ModuleList([nn.Sequential(convolution(1, first), convolution(first, first))])
-        for level, (fine, coarse) in enumerate(pairwise(filters)):
+        self.levels = nn.ModuleList()
+        for level, (fine, coarse) in enumerate(pairwise((1, *filters))):
             down = convolution(fine, coarse, stride=(1 if level < flat else 2, 2, 2))
             self.levels.append(nn.Sequential(down, convolution(coarse, coarse)))
         pairs = list(pairwise(filters))
         self.narrow = nn.ModuleList(convolution(coarse, fine, kernel=1) for fine, coarse in pairs)
         self.join = nn.ModuleList(convolution(fine, fine) for fine, _ in pairs)
-        self.thin = nn.Sequential(_thin_slices(first, upsampling), convolution(first, first))
-        self.classify = nn.Conv3d(first, n_classes, 1)
+        self.classify = _finer(filters[0], n_classes, (upsampling if flat else 2 * upsampling, 2, 2))
         initialise(self, seed)
 
     def forward(self, stack: Tensor) -> Tensor:
@@ -67,14 +66,14 @@ class Segmenter(nn.Module):
             fine = features.pop()
             wide = F.interpolate(narrow(joined), fine.shape[2:], mode="trilinear", align_corners=False)
             joined = join(fine + wide)
-        logits: Tensor = self.classify(self.thin(joined))
+        z, y, x = stack.shape[2:]
+        logits: Tensor = self.classify(joined)[:, :, : self.upsampling * z, :y, :x]
         return logits
 
 
-def _thin_slices(channels: int, upsampling: int) -> nn.Module:
-    r"""`(N, C, Z, Y, X)` to `(N, C, upsampling * Z, Y, X)`; each thin slice sees the nearest two or three thick."""
-    if upsampling == 1:
-        return nn.Identity()
-    kernel, cut = 2 * upsampling + upsampling % 2, (upsampling + 1) // 2
-    conv = nn.ConvTranspose3d(channels, channels, (kernel, 1, 1), (upsampling, 1, 1), padding=(cut, 0, 0), bias=False)
-    return nn.Sequential(conv, nn.BatchNorm3d(channels), nn.ReLU(inplace=True))
+def _finer(channels: int, n_classes: int, factors: Grid) -> nn.ConvTranspose3d:
+    r"""`(N, channels, Z, Y, X)` to `(N, n_classes, f * Z, ...)`; each new voxel sees the nearest two or three old ones
+    along each axis."""
+    kernel = [2 * f + f % 2 for f in factors]
+    cut = [(f + 1) // 2 for f in factors]
+    return nn.ConvTranspose3d(channels, n_classes, kernel, factors, padding=cut)  # type: ignore[arg-type]

@@ -16,8 +16,6 @@ from cardiolearn.phantom.cohorts import ultrasound_volumes, volume_maps, volume_
 from cardiolearn.phantom.scanners.mri import ANY_VENDOR, UNSEEN_VENDOR
 from cardiolearn.phantom.scanners.ultrasound import ANY_ECHOGRAPH, UNSEEN_ECHOGRAPH
 
-FILTERS = (8, 16, 32, 64)  # of a segmenter's levels: small enough that a card trains six pairs, and two cores one
-
 
 @dataclass(frozen=True)
 class Task:
@@ -26,6 +24,7 @@ class Task:
     Args:
         n_classes: background included.
         upsampling: thin slices to a slice of the picture.
+        scans: of each training heart, by as many scanners.
         sample: `(n, folder, cohort, seed)` to the hearts of so many subjects, those of the test cohort under an unseen
             scanner.
     """
@@ -35,6 +34,7 @@ class Task:
     upsampling: int
     grid: Grid
     spacing: float
+    scans: int
     sample: Callable[[int, Path, Cohort, int], Hearts] = field(repr=False)
 
     @property
@@ -44,7 +44,7 @@ class Task:
 
     def segmenter(self, seed: int) -> Segmenter:
         r"""The network that is compared with itself, with random weights."""
-        return Segmenter(self.n_classes, upsampling=self.upsampling, filters=FILTERS, seed=seed)
+        return Segmenter(self.n_classes, upsampling=self.upsampling, seed=seed)
 
     def autoencoder(self, seed: int) -> AutoEncoder:
         r"""The auto-encoder whose encoder judges it, with random weights."""
@@ -63,6 +63,6 @@ def _echoes(n: int, folder: Path, cohort: Cohort, seed: int) -> EchoHearts:
     return EchoHearts(volumes, ANY_ECHOGRAPH if cohort == "train" else UNSEEN_ECHOGRAPH)
 
 
-STACKS = Task("stacks", 4, volume_rendering.FACTOR, volume_maps.SHAPE, volume_maps.SPACING, _stacks)
-ECHO = Task("echo", 3, 1, ECHO_GRID, ECHO_SPACING, _echoes)
+STACKS = Task("stacks", 4, volume_rendering.FACTOR, volume_maps.SHAPE, volume_maps.SPACING, 4, _stacks)
+ECHO = Task("echo", 3, 1, ECHO_GRID, ECHO_SPACING, 4, _echoes)
 TASKS = {task.name: task for task in (STACKS, ECHO)}

@@ -17,11 +17,10 @@ from cardiolearn.methods.shape.codes import codes_of_images, codes_of_labels
 from cardiolearn.methods.shape.frozen import frozen
 from cardiolearn.methods.shape.phantom_hearts import Hearts, StackHearts, each_once
 from cardiolearn.methods.shape.restoring import Restorer, TrainingRestoring, with_motion_alone
-from cardiolearn.methods.shape.segmenter import Segmenter
 from cardiolearn.methods.shape.tasks import STACKS, Task
 from cardiolearn.methods.shape.tl_network import TLNetwork
 from cardiolearn.methods.shape.training_codes import TrainingPredictor, TrainingTL
-from cardiolearn.methods.shape.training_volumes import TrainingMasks, TrainingVolumes
+from cardiolearn.methods.shape.training_volumes import TrainingMasks
 from cardiolearn.methods.shape.volume_source import FixedVolumes
 from cardiolearn.phantom.cohorts.volume_maps import VolumeMaps
 from cardiolearn.phantom.cohorts.volume_rendering import without_motion
@@ -44,22 +43,6 @@ def judge(autoencoder: AutoEncoder, task: Task, hearts: Hearts, strength: float 
     r"""The prior of an auto-encoder, frozen: its codes' variance is that over these `hearts`."""
     encoder = frozen(autoencoder.encoder)
     return CodePrior(encoder, code_variance(codes_of_labels(encoder, hearts.labels, task.n_classes)), strength)
-
-
-def train_segmenters(
-    train: Train, task: Task, hearts: Hearts, n: int, prior: CodePrior, steps: int, seed: int
-) -> dict[str, Segmenter]:
-    r"""The same network without and with the prior, `"plain"` and `"constrained"`.
-
-    They begin with equal weights, and see equal batches.
-    """
-    networks = {}
-    for name, chosen in {"plain": None, "constrained": prior}.items():
-        data = TrainingVolumes(hearts, n, n_classes=task.n_classes, prior=chosen)
-        networks[name] = task.segmenter(seed)
-        title = f"acnn_{task.name}_{name}"
-        train(networks[name], data, title, steps, weight_decay=WEIGHT_DECAY)
-    return networks
 
 
 def train_tl(train: Train, autoencoder: AutoEncoder, hearts: StackHearts, n: int, steps: int, seed: int) -> TLNetwork:

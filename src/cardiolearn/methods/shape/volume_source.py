@@ -29,6 +29,8 @@ class VolumeSource(Protocol):
 class FixedVolumes:
     r"""A `VolumeSource` of plain tensors, always the same: `labels` `(N, Z, Y, X)`, `images` `(N, 1, Z', Y', X')`.
 
+    Pictures may be kept as 16-bit numbers; they are given as 32-bit ones.
+
     An auto-encoder asks for no pictures: labels alone do for it.
     """
 
@@ -47,7 +49,7 @@ class FixedVolumes:
     def __call__(self, picks: Tensor, generator: torch.Generator) -> Batch:
         here, there = picks.to(self.labels.device), generator.device
         images = self.labels.new_empty((len(picks), 0)) if self.images is None else self.images[here]
-        return images.to(there), self.labels[here].to(there)
+        return images.to(there, torch.float32), self.labels[here].to(there)
 
 
 def look_at(source: VolumeSource, picks: Tensor, generator: torch.Generator, n_classes: int) -> Batch:

@@ -39,7 +39,7 @@ def test_a_probe_stands_at_the_apex_and_looks_at_the_mitral_valve(index: int) ->
         for name in ("apex", "mitral_valve", "lv_lateral_wall")
     )
     assert apex[:2].norm() < 2.0 * math.hypot(4.0, 4.0) + 6.0  # off by 4 mm (SD), and the tilt
-    assert NEAREST + 10.0 < apex[2] < 40.0  # behind skin, fat and muscle
+    assert NEAREST + 10.0 < apex[2] < 46.0  # behind skin, fat and muscle
     assert valve[:2].norm() < math.tan(math.radians(20.0)) * valve[2]
     assert lateral[0] > 0.0  # on the right
     anterior = scene.frame[:, 1] @ probe.axes
@@ -74,7 +74,7 @@ def test_the_ventricle_lies_whole_in_the_box_as_the_scene_has_it() -> None:
         assert volume == pytest.approx([scene.heart.lv_volume(a), scene.heart.wall_volume()], rel=0.02)
 
 
-def test_leaflets_close_the_ventricles_and_are_thin() -> None:
+def test_leaflets_hang_into_the_ventricles_and_are_thin() -> None:
     codes = met(0)[1]
     for code, blood in ((LEFT_VALVE, Tissue.LV_BLOOD), (RIGHT_VALVE, Tissue.RV_BLOOD)):
         leaflet = codes == code
@@ -83,7 +83,8 @@ def test_leaflets_close_the_ventricles_and_are_thin() -> None:
         before = codes[:, :-1][leaflet[:, 1:]]
         assert torch.isin(before, torch.tensor([int(blood), code, int(Tissue.TRABECULA)])).float().mean() > 0.8
     tented = met(0)[0].tent
-    assert tented.min() >= 0 and 1 <= tented.max() <= 4
+    assert tented.min() == -1 and 2 <= tented.max() <= 10
+    assert 0.02 < (tented < 0).float().mean() < 0.5  # beams that pass beside them
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -29,7 +29,8 @@ NOTHING = (-200.0, -200.0)  # dB
 #: No accident, and a grey scale that is linear in dB.
 PLAIN = Echograph(
     "plain", frequency=(2, 2), pulse=(2, 2), beam=(2, 2), aperture=(0, 0), compound=(1, 1), scatter=(0, 0),
-    blood=(-25, -25), patchy=(0, 0), specular=NOTHING, drop_out=(0, 0), ribs=(0, 0), clutter=NOTHING, haze=NOTHING,
+    blood=(-25, -25), patchy=(0, 0), along_wall=(0, 0), specular=NOTHING, drop_out=(0, 0), ribs=(0, 0),
+    clutter=NOTHING, haze=NOTHING,
     noise=NOTHING, near=(0, 0), tgc=(0, 0), gain=(0, 0), dynamic_range=(100, 100), gamma=(1, 1), half_angle=(40, 40),
 )  # fmt: skip
 

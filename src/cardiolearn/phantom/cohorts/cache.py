@@ -25,7 +25,12 @@ from cardiolearn.phantom.body.disease import Cohort, Group
 
 CACHE_VARIABLE = "CARDIOLEARN_CACHE"
 _BLOCK = 25  # subjects to a file
-_SAMPLERS = tuple(f"cardiolearn.phantom.cohorts.{name}" for name in ("rendering", "slice_maps", "studies", "volumes"))
+_SAMPLERS = tuple(
+    f"cardiolearn.phantom.cohorts.{name}"
+    for name in (
+        "rendering", "slice_maps", "studies", "ultrasound_volumes", "volume_maps", "volume_rendering", "volumes",
+    )
+)  # fmt: skip
 _HEARTS = ("cardiolearn.phantom.", "cardiolearn.imaging.structures")  # where what hearts depend on is said
 
 Make = Callable[[], Mapping[str, Tensor]]

@@ -15,9 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cardiolearn.imaging.structures import LV_CAVITY
+from cardiolearn.phantom.body.tissue import Tissue
+from cardiolearn.phantom.scanners.echo_tissue import label_table
 from cardiolearn.phantom.scanners.sector import BEAMS, DEPTHS, HALF_ANGLE, STEP, depths, steering
 
 _FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))  # a Gaussian's full width at half maximum over its standard deviation
+_WITHIN = 13  # samples and beams: how far around a place the cavity is looked for
 _MIRROR = 3  # the specular echo falls with this power of the squared cosine between beam and normal
 _STRONGEST = 0.08  # of the pressure: echoes of gas and bone are not shown brighter
 _SIDE_LOBE = math.radians(10.0)  # rad, standard deviation: how far aside a beam still hears
@@ -36,14 +40,39 @@ def mirror_echo(impedance: Tensor) -> Tensor:
     """
     even = F.avg_pool3d(impedance[:, None], 3, stride=1, padding=1, count_include_pad=False)[:, 0]
     sharp, along = (F.pad(z[:, 2:] - z[:, :-2], (0, 0, 0, 0, 1, 1)) for z in (impedance, even))
-    turn = depths(impedance.device) * (2.0 * HALF_ANGLE / (BEAMS - 1))  # mm from beam to beam
-    scale = (STEP / turn)[:, None, None]
+    scale = (STEP / _turn(impedance.device))[:, None, None]
     down = F.pad(even[:, :, 2:] - even[:, :, :-2], (0, 0, 1, 1)) * scale
     right = F.pad(even[..., 2:] - even[..., :-2], (1, 1)) * scale
     squared = along.square()
     cosine = squared / (squared + down.square() + right.square() + 1e-12)
     reflected = 0.5 * sharp.abs()
     return reflected / (1.0 + reflected / _STRONGEST) * cosine**_MIRROR
+
+
+def runs_along(codes: Tensor) -> Tensor:
+    r"""How much beams run along the wall of the left ventricle, `(n, DEPTHS, BEAMS, BEAMS)`: 1 along it, 0 where they
+    meet it, and 0 outside of it.
+
+    Muscle sends back most where its fibres, which lie in the wall's plane, are met from aside. The wall's plane is told
+    by where within some 15 mm there is more of the cavity.
+
+    Source: the anisotropy of myocardial backscatter, Szabo, Diagnostic Ultrasound Imaging: Inside Out; deviation: the
+    wall's plane in place of the fibres.
+    """
+    cavity = (label_table(codes.device)[codes.int()] == LV_CAVITY).float()
+    for axis in range(3):
+        kernel = [_WITHIN if axis == other else 1 for other in range(3)]
+        around = [size // 2 for size in kernel]
+        cavity = F.avg_pool3d(cavity[:, None], kernel, stride=1, padding=around, count_include_pad=False)[:, 0]
+    down, below, right = torch.gradient(cavity, dim=(1, 2, 3))
+    across = (below.square() + right.square()) * (STEP / _turn(codes.device)).square()[:, None, None]
+    share = across / (down.square() + across + 1e-9)
+    return share.masked_fill(codes != int(Tissue.MYOCARDIUM), 0.0)
+
+
+def _turn(device: torch.device) -> Tensor:
+    # mm from beam to beam at each depth (DEPTHS,).
+    return depths(device) * (2.0 * HALF_ANGLE / (BEAMS - 1))
 
 
 def pulse_matrix(pulse: Tensor) -> Tensor:

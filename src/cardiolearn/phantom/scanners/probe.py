@@ -18,7 +18,7 @@ from cardiolearn.phantom.scanners.exposure import smooth_field
 from cardiolearn.phantom.scanners.mri import uniform
 from cardiolearn.phantom.scanners.sector import BEAMS, sector_points
 
-_STANDOFF = (24.0, 35.0)  # mm from where the beams meet to the apex; the skin is at 8
+_STANDOFF = (30.0, 41.0)  # mm from where the beams meet to the apex; the skin is at 14
 _OFF = 4.0  # mm, standard deviation: how far beside the apex it stands
 _TILT, _TURN = math.radians(5.0), math.radians(10.0)  # rad, standard deviations
 _FAT = 0.45  # share of the chest wall that is fat, on its outside
@@ -27,14 +27,15 @@ _VALVES = (  # blood on the ventricle's side, what lies behind, and the leaflets
     (Tissue.LV_BLOOD, (Tissue.LA_BLOOD, Tissue.ARTERY), LEFT_VALVE),
     (Tissue.RV_BLOOD, (Tissue.RA_BLOOD,), RIGHT_VALVE),
 )
-_TENT = 4  # samples: how far closed leaflets reach into the ventricle at most
+_TENT, _HANGING = 10, 5.0  # samples: how far leaflets reach into the ventricle, at most and as a standard deviation
+_UNSEEN = 0.9  # standard deviations of a smooth field, beyond which beams pass beside the leaflets: a fifth of them
 
 
 @dataclass(frozen=True)
 class Probe:
     r"""A probe on the chest: where its beams meet `(3,)` (mm, patient frame), its axes x, y, z as columns `(3, 3)`, and
     how far below it the chest wall ends, mm. `tent` `(BEAMS, BEAMS)` is how many samples before the valves' planes a
-    beam meets the leaflets."""
+    beam meets the leaflets; -1 where it passes beside them."""
 
     origin: Tensor
     axes: Tensor
@@ -58,8 +59,9 @@ def place_probe(scene: Scene, generator: torch.Generator) -> Probe:
     across = _across(math.cos(_TURN * n[2]) * lateral + math.sin(_TURN * n[2]) * inferior, depth)
     axes = torch.stack((across, torch.linalg.cross(depth, across), depth), 1)
     origin = marks["apex"] - standoff * middle + _OFF * (n[3] * lateral + n[4] * inferior)
-    waves = smooth_field(1, (BEAMS, BEAMS), 16, generator)[0].abs()
-    return Probe(origin, axes, standoff, (2.5 * waves).int().clamp(max=_TENT).to(scene.device))
+    waves, beside = smooth_field(2, (BEAMS, BEAMS), 14, generator)
+    tent = (_HANGING * waves.abs()).int().clamp(max=_TENT).masked_fill(beside > _UNSEEN, -1)
+    return Probe(origin, axes, standoff, tent.to(scene.device))
 
 
 def met_by_beams(scene: Scene, probe: Probe, activations: tuple[float, ...]) -> Tensor:
@@ -77,7 +79,7 @@ def met_by_beams(scene: Scene, probe: Probe, activations: tuple[float, ...]) -> 
 
 
 def _with_valves(codes: Tensor, tent: Tensor) -> Tensor:
-    # Closed leaflets are a sample thick and hang, like a sail, from the ring into the ventricle.
+    # Leaflets are a sample thick and hang, like sails, from the ring into the ventricle.
     for ventricle, beyond, valve in _VALVES:
         blood = codes == int(ventricle)
         leaves = blood[:, :-1] & torch.isin(codes[:, 1:], codes.new_tensor([int(b) for b in beyond]))

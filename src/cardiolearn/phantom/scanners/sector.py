@@ -17,7 +17,7 @@ from torch import Tensor
 from cardiolearn.phantom.scanners.echo_tissue import label_table
 
 DEPTHS, BEAMS = 144, 80  # samples along a beam, beams along either angle
-NEAREST, STEP = 8.0, 1.2  # mm: where the skin is, and from one sample to the next; the last is at 179.6
+NEAREST, STEP = 14.0, 1.2  # mm: where the skin is, and from one sample to the next; the last is at 185.6
 HALF_ANGLE = math.radians(40.0)  # the outermost beams
 _EDGE = math.radians(2.0)  # over which a sector fades to black
 SHAPE = (96, 96, 96)  # voxels of the box, (Z, Y, X): depth, y, x
@@ -80,4 +80,4 @@ def scan_convert(
     steered = torch.maximum(a.abs(), b.abs())
     seen = ((half_angle[:, None, None, None] - steered) / _EDGE).clamp(0.0, 1.0) * (away > NEAREST)
     inside = (cavity > 0.5).to(torch.uint8)
-    return picture * seen, torch.where(inside > 0, inside, 2 * (ventricle > 0.5).to(torch.uint8))
+    return (picture * seen).clamp(max=1.0), torch.where(inside > 0, inside, 2 * (ventricle > 0.5).to(torch.uint8))

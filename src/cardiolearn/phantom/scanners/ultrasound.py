@@ -28,6 +28,7 @@ from cardiolearn.phantom.scanners.beam_forming import (
     beam_matrix,
     mirror_echo,
     pulse_matrix,
+    runs_along,
     side_lobes,
     speckle,
 )
@@ -60,10 +61,11 @@ class Echograph:
     `frequency` in MHz; `pulse` is the resolution along the beam (mm), `beam` that across (degrees) and `aperture` the
     beam's width at the probe (mm), all full widths at half maximum; `compound` is the share of the speckle that is
     averaged away. In dB: `scatter` is how much tissues differ from scan to scan, `patchy` how much a tissue varies
-    (standard deviations), `blood` is the level of blood over muscle, `specular` the gain of mirror echoes, `drop_out`
-    what is lost behind the lung and `ribs` behind the ribs, `clutter` the level of the haze at the probe, `haze` that
-    of side lobes, `noise` that of the receiver; `near` is how far the gain is turned down at the skin, `gain` how far
-    over white the brightest echoes are.
+    (standard deviations), `along_wall` how much weaker muscle echoes where beams run along it than where they meet it,
+    `blood` is the level of blood over muscle, `specular` the gain of mirror echoes, `drop_out` what is lost behind the
+    lung and `ribs` behind the ribs, `clutter` the level of the haze at the probe, `haze` that of side lobes, `noise`
+    that of the receiver; `near` is how far the gain is turned down at the skin, `gain` how far over white the brightest
+    echoes are.
     `tgc` is the share of the attenuation that is made good; `dynamic_range` (dB) is shown as black to white, `gamma`
     is the exponent of the grey scale, `half_angle` that of the sector in degrees.
     """
@@ -77,6 +79,7 @@ class Echograph:
     scatter: tuple[float, float]
     blood: tuple[float, float]
     patchy: tuple[float, float]
+    along_wall: tuple[float, float]
     specular: tuple[float, float]
     drop_out: tuple[float, float]
     ribs: tuple[float, float]
@@ -94,15 +97,15 @@ class Echograph:
 #: For training: wider than any one machine.
 ANY_ECHOGRAPH = Echograph(
     "any", frequency=(1.6, 2.8), pulse=(1.4, 2.6), beam=(1.4, 3.4), aperture=(2, 5), compound=(0.1, 0.7),
-    scatter=(1, 3), blood=(-36, -20), patchy=(3, 9), specular=(14, 26), drop_out=(0, 30), ribs=(8, 40),
-    clutter=(-8, 4), haze=(-36, -24), noise=(-70, -44), near=(2, 15), tgc=(0.6, 0.95), gain=(-14, -2),
+    scatter=(1, 3), blood=(-36, -20), patchy=(3, 10), along_wall=(0, 8), specular=(14, 26), drop_out=(0, 30),
+    ribs=(8, 40), clutter=(-8, 4), haze=(-36, -24), noise=(-70, -44), near=(2, 15), tgc=(0.6, 0.95), gain=(-14, -2),
     dynamic_range=(44, 60), gamma=(1.2, 2.6), half_angle=(34, 40),
 )  # fmt: skip
 #: Outside those ranges in three respects: a wider beam, more noise, and fewer steps from black to white.
 UNSEEN_ECHOGRAPH = Echograph(
     "unseen", frequency=(2.0, 2.6), pulse=(2.0, 2.6), beam=(3.6, 4.4), aperture=(3, 5), compound=(0.1, 0.6),
-    scatter=(1, 3), blood=(-26, -18), patchy=(4, 9), specular=(14, 24), drop_out=(5, 28), ribs=(8, 35),
-    clutter=(-8, 2), haze=(-32, -24), noise=(-42, -36), near=(2, 10), tgc=(0.65, 0.9), gain=(-12, -2),
+    scatter=(1, 3), blood=(-26, -18), patchy=(4, 9), along_wall=(0, 6), specular=(14, 24), drop_out=(5, 28),
+    ribs=(8, 35), clutter=(-8, 2), haze=(-32, -24), noise=(-42, -36), near=(2, 10), tgc=(0.65, 0.9), gain=(-12, -2),
     dynamic_range=(38, 43), gamma=(1.2, 1.8), half_angle=(35, 39),
 )  # fmt: skip
 
@@ -141,7 +144,8 @@ def echo(codes: Tensor, echograph: Echograph, generator: torch.Generator) -> Ten
     heard = gain - _on_the_way(swallowed, frequency) - _hidden(echograph, n, generator)
     texture = _level(uniform(n, echograph.patchy, generator)) * _patches(n, generator)
     clutter = amplitude(_level(uniform(n, echograph.clutter, generator)) - _below_probe(n, generator))
-    rough = amplitude(scatter + texture + heard) + clutter
+    weaker = _level(uniform(n, echograph.along_wall, generator)) * runs_along(codes)
+    rough = amplitude(scatter + texture - weaker + heard) + clutter
     smooth = amplitude(_level(uniform(n, echograph.specular, generator)) + texture + heard) * mirror_echo(impedance)
     pulse, beam, aperture = (uniform(n, r, generator) for r in (echograph.pulse, echograph.beam, echograph.aperture))
     spread = pulse_matrix(pulse), beam_matrix(beam, aperture)

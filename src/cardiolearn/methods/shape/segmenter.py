@@ -36,7 +36,7 @@ class Segmenter(nn.Module):
     Layers and filters are **our choice**.
 
     >>> sum(p.numel() for p in Segmenter(upsampling=4).parameters())
-    593460
+    597044
     """
 
     def __init__(

@@ -159,6 +159,9 @@ def test_what_is_tested_is_what_the_file_will_hold(start: Any, tmp_path: Path, m
     run.ship(network, "toy", {"dice": 0.5})  # its training was finished before, by other code
     origin = shipped_weights()["toy"]
     assert (origin.commit, origin.phantom, origin.device) == ("older, newer", "c0ffee12", "cuda")
+    run.stages["pairs"] = {"commits": ["another"], "phantom": "0ddba115", "device": "cpu"}
+    run.ship(network, "toy", {"dice": 0.5}, "pairs")  # an experiment has made it
+    assert (shipped_weights()["toy"].commit, shipped_weights()["toy"].phantom) == ("another", "0ddba115")
 
 
 def test_studies_are_the_cohort_or_those_of_the_folder(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import write_tensors
-from cardiolearn.learning.checkpoint import History, Keep, TrainingState
+from cardiolearn.learning.checkpoint import History, Keep, TrainingState, best_weights
 from cardiolearn.learning.training import TrainingPlan, train
 
 SETTINGS = {"seed": 3, "network": "Sequential"}
@@ -139,9 +139,22 @@ def test_a_score_is_flat_where_its_line_over_the_last_third_is(rise: float, flat
     assert history.flat(0.03) == flat == (abs(slope) * 30 <= 0.03)
 
 
+def test_the_weights_that_a_training_ends_with_are_found_in_its_checkpoint(tmp_path: Path) -> None:
+    path, state = tmp_path / "state.safetensors", TrainingState(small_network(), 0.01)
+    state.save(path, SETTINGS)
+    with pytest.raises(InputError, match="a checkpoint of a training with validation, found no best weights"):
+        best_weights(path)
+    state.judge(0.5)
+    best = {name: value.clone() for name, value in state.network.state_dict().items()}
+    step(state)
+    state.judge(0.4)  # worse: the earlier ones stay
+    state.save(path, SETTINGS)
+    assert same(best_weights(path), best) and not same(state.network.state_dict(), best)
+
+
 def test_too_few_scores_show_nothing() -> None:
     assert not History([1, 2, 3], [0.0] * 3, {1: 0.5, 2: 0.5, 3: 0.5}).flat(1.0)
-    assert not History().flat(1.0)
+    assert not History().flat(1.0) and math.isnan(History().late_rise())
 
 
 def test_the_best_score_of_a_resumed_training_may_be_that_of_the_average(tmp_path: Path) -> None:

@@ -129,19 +129,17 @@ class Run:
             show(text, {WEIGHTS_MIME: {"name": name, "sha256": origin.sha256, "folder": str(weights_dir().resolve())}})
         return ready(network, self.device)
 
-    def ship(self, network: nn.Module, name: str, scores: Mapping[str, float], stage: str | None = None) -> None:
+    def ship(self, network: nn.Module, name: str, scores: Mapping[str, float], made_by: str | None = None) -> None:
         r"""Export weights to `course/weights`, with where they come from and what they scored.
 
-        `train` made them under this name, or an `experiment` in this `stage`.
+        `train` made them under this name, or the `experiment` called `made_by` did.
         """
         from cardiolearn.learning.device import training_words
         from cardiolearn.learning.weights import Provenance, ship_weights
         from cardiolearn.phantom.cohorts.cache import phantom_version
 
         now = {"commits": [commit()], "phantom": phantom_version(), "device": training_words(self.device)}
-        of = now | self.stages.get(
-            stage or name, {}
-        )  # the training may have been finished by an earlier run, with other code
+        of = now | self.stages.get(made_by or name, {})  # it may have been finished by an earlier run, with other code
         commits = ", ".join(of["commits"])
         origin = Provenance(self.lesson, self.profile, self.seed, commits, of["phantom"], of["device"], dict(scores))
         ship_weights(name, network.cpu(), origin)

@@ -2,6 +2,7 @@ r"""Scans that are kept: each heart as often as its task says, by another scanne
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,8 @@ def noisy(monkeypatch: pytest.MonkeyPatch) -> None:
     task = Task("noisy", 4, 1, GRID, 2.5, 3, lambda n, folder, cohort, seed: NoisyHearts(n))  # type: ignore[arg-type, return-value]
     monkeypatch.setitem(tasks.TASKS, "noisy", task)
     monkeypatch.setattr(cache, "in_processes", here)
-    monkeypatch.setattr(module, "_BLOCK", 4)
+    monkeypatch.setattr(cache, "_BLOCK", 2)
+    module._hearts.cache_clear()
 
 
 def test_each_heart_is_scanned_as_often_as_its_task_says_by_other_numbers(tmp_path: Path) -> None:
@@ -60,6 +62,13 @@ def test_a_larger_cohort_has_the_smaller_one_as_its_beginning(tmp_path: Path) ->
     few, many = (kept_scans("noisy", n, tmp_path / str(n), 7) for n in (2, 5))
     assert few.images is not None and many.images is not None
     assert torch.equal(few.images, many.images[: len(few)])
+
+
+def test_another_number_of_scans_is_not_taken_for_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept_scans("noisy", 2, tmp_path, 7)
+    monkeypatch.setitem(tasks.TASKS, "noisy", replace(tasks.TASKS["noisy"], scans=2))
+    scans = kept_scans("noisy", 2, tmp_path, 7)
+    assert scans.images is not None and len(scans.images) == len(scans.labels) == 2 * 4
 
 
 def test_pictures_are_given_as_32_bit_numbers(tmp_path: Path) -> None:

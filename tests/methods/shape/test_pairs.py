@@ -14,12 +14,13 @@ from hearts import here, seeded, shell_hearts
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import read_tensors
 from cardiolearn.learning import experiment, training
+from cardiolearn.learning.training import TrainingPlan
 from cardiolearn.learning.weights import ready
 from cardiolearn.methods.shape import pairs, tasks
 from cardiolearn.methods.shape.evaluation import as_found, scores, segment_all
 from cardiolearn.methods.shape.phantom_hearts import cases, each_once
 from cardiolearn.methods.shape.tasks import Task
-from cardiolearn.methods.shape.trainings import judge
+from cardiolearn.methods.shape.trainings import WEIGHT_DECAY, judge
 from cardiolearn.methods.shape.volume_source import FixedVolumes
 from cardiolearn.phantom.cohorts import cache as cohort_cache
 
@@ -65,6 +66,27 @@ def test_a_row_for_every_variant_training_and_test_subject(tmp_path: Path, judge
     course = pairs.courses(tmp_path, judged, SIZES, {"plain": 0.0, "constrained": 0.5}, seeds=range(2), steps=3)
     assert len(course) == 2 * 2 * 3 and set(course["step"]) == {1, 2, 3}
     pd.testing.assert_frame_equal(run(tmp_path, judged), table)  # from the file
+
+
+def test_plain_and_constrained_begin_alike_and_differ_in_the_prior_alone(
+    tmp_path: Path, judged: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[tuple[list[torch.Tensor], Any, TrainingPlan]] = []
+
+    def noted(network: torch.nn.Module, data: Any, loss: Any, plan: TrainingPlan, device: Any, **more: Any) -> Any:
+        began.append(([p.detach().clone() for p in network.parameters()], data, plan))
+        return train(network, data, loss, plan, device, **more)
+
+    train = training.train
+    monkeypatch.setattr(pairs, "train", noted)
+    run(tmp_path, judged, seeds=range(1))
+    (weights, plain, plan), (others, constrained, other_plan) = began
+    assert all(torch.equal(a, b) for a, b in zip(weights, others, strict=True)) and plan == other_plan
+    assert plan.weight_decay == WEIGHT_DECAY
+    assert plain.prior is None and constrained.prior.strength == 0.5
+    assert (plain.n, plain.batch, plain.n_classes) == (constrained.n, constrained.batch, constrained.n_classes)
+    for one, two in zip(plain(3, seeded(3)), constrained(3, seeded(3)), strict=True):
+        assert torch.equal(one, two)
 
 
 def test_without_strength_the_judge_plays_no_part(tmp_path: Path, judged: dict[str, Any]) -> None:

@@ -21,12 +21,12 @@ def test_they_are_probabilities_and_follow_from_the_generator() -> None:
 
 
 def test_half_stay_as_they_are_and_the_others_differ_in_how_far_they_are_spoilt() -> None:
-    one = shell_heart((16, 16, 16), apex=13.0, radius=3.0)[None].expand(160, -1, -1, -1)
+    one = shell_heart((16, 16, 16), apex=13.0, radius=3.0)[None].expand(400, -1, -1, -1)
     soft, hard = soften(one, 4, seeded()), one_hot(one, 4)
     untouched = (soft == hard).flatten(1).all(1)
     assert 0.38 < untouched.float().mean() < 0.62
     right = (soft.argmax(1) == one)[~untouched].float().flatten(1).mean(1)
-    assert right.min() < 0.85 and right.max() > 0.98 and right.median() > 0.8
+    assert right.min() < 0.85 and right.max() > 0.98 and right.median() > 0.85
     sure = soft.amax(1).flatten(1).mean(1)[~untouched]
     assert sure.min() < 0.8 and sure.max() > 0.95
 
@@ -37,8 +37,11 @@ def test_slices_are_lost_whole() -> None:
     lost = (soft[:, 0] == 1).flatten(2).all(2)
     share = lost.float().mean()
     assert 0.015 < share < 0.07  # up to 15 % of a volume, of half of them
-    in_part = (soft[:, 0] == 1).float().flatten(2).mean(2)[~lost]
-    assert in_part.max() < 0.5  # a voxel may be sure of itself by chance, but no slice is lost in part
+    even = torch.full((60, 2, 20, 4, 4), 0.5)
+    kept = soft_masks._without_slices(even, seeded())
+    gone = (kept[:, 0] == 1).flatten(2).all(2)
+    assert gone.any() and (kept[:, 1].movedim(1, 0).flatten(2).movedim(0, 1)[gone] == 0).all()
+    assert not (kept[:, 0] == 1).any(-1).any(-1)[~gone].any()  # never in part
 
 
 def test_the_blur_is_scipys_mean_of_neighbours_twice_with_the_edges_going_on() -> None:

@@ -118,5 +118,5 @@ def test_a_segmenter_learns_from_thick_slices() -> None:
     data = TrainingVolumes(FixedVolumes(HEARTS, thick), 6, batch=3)
     network = Segmenter(upsampling=4, filters=(8, 12))
     before = data.held_out_score(network.eval())
-    train(network, data, data.loss, TrainingPlan(120, 0, learning_rate=1e-2, schedule="cosine"), torch.device("cpu"))
-    assert data.held_out_score(network) > max(0.25, before + 0.2)
+    train(network, data, data.loss, TrainingPlan(200, 0, learning_rate=1e-2, schedule="cosine"), torch.device("cpu"))
+    assert data.held_out_score(network) > max(0.5, before + 0.2)

@@ -2,19 +2,18 @@ r"""Scans made before a training begins, and kept: as in a clinical study, all n
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from cardiolearn.learning.device import at_once
+from cardiolearn.imaging.structures import PHASES
 from cardiolearn.methods.shape.phantom_hearts import Hearts, scan_of
 from cardiolearn.methods.shape.tasks import TASKS
 from cardiolearn.methods.shape.volume_source import FixedVolumes
-from cardiolearn.phantom.cohorts.cache import kept
-
-_BLOCK = 50  # hearts to a file
+from cardiolearn.phantom.body.disease import Cohort, Group
+from cardiolearn.phantom.cohorts.cache import kept_in_blocks
 
 
 def kept_scans(task: str, subjects: int, folder: Path, seed: int) -> FixedVolumes:
@@ -28,24 +27,22 @@ def kept_scans(task: str, subjects: int, folder: Path, seed: int) -> FixedVolume
         folder: of the task's hearts.
         seed: of the cohort.
     """
-    hearts = _hearts(task, subjects, folder, seed)
-    blocks = [range(i, min(i + _BLOCK, len(hearts))) for i in range(0, len(hearts), _BLOCK)]
-    files = {
-        folder / f"scans-{seed}-{b.start:05d}-{b.stop:05d}.safetensors": partial(_scan, task, subjects, folder, seed, b)
-        for b in blocks
-    }
-    parts = kept(files, at_once(), title="scanning hearts", unit="file")
-    labels = hearts.labels.repeat_interleave(TASKS[task].scans, 0)
-    return FixedVolumes(labels, torch.cat([part["images"] for part in parts]))
-
-
-def _scan(task: str, subjects: int, folder: Path, seed: int, block: range) -> dict[str, Tensor]:
     hearts, times = _hearts(task, subjects, folder, seed), TASKS[task].scans
-    scans = [scan_of(hearts, heart, seed + k)[0].half() for heart in block for k in range(times)]
-    return {"images": torch.cat(scans)}
+    scan, scans = partial(_scan, task, subjects, folder), folder / f"scanned-{times}-times"
+    how = {"cohort": "train", "seed": seed, "group": None, "jobs": None, "title": "scanning hearts"}
+    found = kept_in_blocks(scan, subjects, scans, **how)  # type: ignore[arg-type]
+    return FixedVolumes(hearts.labels.repeat_interleave(times, 0), found["images"])
 
 
-@cache
+def _scan(
+    task: str, subjects: int, folder: Path, block: range, cohort: Cohort, seed: int, group: Group | None
+) -> dict[str, Tensor]:
+    hearts, times = _hearts(task, subjects, folder, seed), TASKS[task].scans
+    numbers = range(len(PHASES) * block.start, len(PHASES) * block.stop)
+    return {"images": torch.cat([scan_of(hearts, i, seed + k)[0].half() for i in numbers for k in range(times)])}
+
+
+@lru_cache(maxsize=1)
 def _hearts(task: str, subjects: int, folder: Path, seed: int) -> Hearts:
     r"""Read once by each process."""
     return TASKS[task].sample(subjects, folder, "train", seed)

@@ -21,7 +21,7 @@ from cardiolearn.phantom.scanners.echo_tissue import label_table
 from cardiolearn.phantom.scanners.sector import BEAMS, DEPTHS, HALF_ANGLE, STEP, depths, steering
 
 _FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))  # a Gaussian's full width at half maximum over its standard deviation
-_WITHIN = 13  # samples and beams: how far around a place the cavity is looked for
+_WITHIN = 13  # samples and beams: the width of the box around a place in which the cavity is looked for
 _MIRROR = 3  # the specular echo falls with this power of the squared cosine between beam and normal
 _STRONGEST = 0.08  # of the pressure: echoes of gas and bone are not shown brighter
 _SIDE_LOBE = math.radians(10.0)  # rad, standard deviation: how far aside a beam still hears
@@ -53,11 +53,10 @@ def runs_along(codes: Tensor) -> Tensor:
     r"""How much beams run along the wall of the left ventricle, `(n, DEPTHS, BEAMS, BEAMS)`: 1 along it, 0 where they
     meet it, and 0 outside of it.
 
-    Muscle sends back most where its fibres, which lie in the wall's plane, are met from aside. The wall's plane is told
-    by where within some 15 mm there is more of the cavity.
+    How the wall lies is told by where, within some 8 mm, there is more of the cavity.
 
-    Source: the anisotropy of myocardial backscatter, Szabo, Diagnostic Ultrasound Imaging: Inside Out; deviation: the
-    wall's plane in place of the fibres.
+    Source: **ours**, set by eye on a real apical clip, whose lateral wall is fainter than its apex. Fibres are left
+    out.
     """
     cavity = (label_table(codes.device)[codes.int()] == LV_CAVITY).float()
     for axis in range(3):

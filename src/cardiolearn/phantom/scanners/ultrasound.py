@@ -117,7 +117,7 @@ def scan_ultrasound(
     r"""Pictures `(n, Z, Y, X)` in [0, 1] and labels `(n, Z, Y, X)` (uint8: 1 LV cavity, 2 its wall) of `n` scans.
 
     The probe is at the top, z is depth; seen along y, the lateral wall is on the right. Labels are the truth, also
-    where nothing can be seen of it. About 0.25 s of one core a volume of 96^3.
+    where nothing can be seen of it. About 0.3 s of one core a volume of 96^3.
 
     Args:
         codes: `(n, DEPTHS, BEAMS, BEAMS)` (uint8), of :func:`~cardiolearn.phantom.scanners.probe.met_by_beams`.

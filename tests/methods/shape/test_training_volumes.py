@@ -88,6 +88,8 @@ def test_masks_are_soft_to_learn_from_and_hard_to_test() -> None:
     picks = torch.randint(0, 6, (3,), generator=fresh)
     assert torch.equal(labels, HEARTS[picks]) and torch.equal(inputs, soften(HEARTS[picks], 4, fresh))
     assert torch.equal(data.held_out[0], one_hot(HEARTS[6:], 4))
+    clean = TrainingMasks(FixedVolumes(HEARTS), 6, batch=3, faulty=False)
+    assert torch.equal(clean(0, seeded(2))[0], one_hot(labels, 4))  # the same hearts
 
     class Copies(nn.Module):
         def __init__(self) -> None:

@@ -35,7 +35,8 @@ from cardiolearn.methods.shape.trainings import STRENGTH, WEIGHT_DECAY
 from cardiolearn.methods.shape.volume_source import Batch, FixedVolumes
 
 MEASURED = {"dice": "1", "surface": "mm", "hausdorff": "mm", "missed": "1", "implausible": "1"}
-SWEPT = (0.0, 0.01, 0.1, 1.0)  # lambda 1, as an illustration
+SWEPT = (0.0, 0.01, 0.1, 1.0, 10.0)  # lambda 1, as an illustration
+SWEPT_SEEDS = range(10, 13)  # of trainings that are no part of any judged comparison
 _LOOKS = 18  # scores of held-out hearts in the course of a training
 
 
@@ -123,6 +124,7 @@ def compare(
 
 PAIR = {"plain": 0.0, "constrained": STRENGTH}
 SWEEP = {f"{strength:g}": strength for strength in SWEPT}
+CLEAN_SWEEP = {f"{strength:g}": strength for strength in SWEPT[2:]}  # by an encoder that learnt clean masks
 
 
 def courses(

@@ -66,13 +66,19 @@ class TrainingVolumes(HeartBatches):
 
 @dataclass(frozen=True)
 class TrainingMasks(HeartBatches):
-    r"""What an auto-encoder learns from: masks made soft and faulty, and the labels they were made of (stage 1a)."""
+    r"""What an auto-encoder learns from: masks made soft and faulty, and the labels they were made of (stage 1a).
+
+    Without `faulty` the masks are given as they are.
+    """
 
     batch: int = 8
+    faulty: bool = True
 
     def inputs(self, images: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:
         r"""Masks `(N, n_classes, Z, Y, X)`: soft and faulty to learn from, as they are to test."""
-        return one_hot(labels, self.n_classes) if generator is None else soften(labels, self.n_classes, generator)
+        if generator is None or not self.faulty:
+            return one_hot(labels, self.n_classes)
+        return soften(labels, self.n_classes, generator)
 
     @staticmethod
     def loss(logits: Tensor, labels: Tensor) -> Tensor:

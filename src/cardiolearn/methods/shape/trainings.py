@@ -26,17 +26,20 @@ from cardiolearn.phantom.cohorts.volume_maps import VolumeMaps
 from cardiolearn.phantom.cohorts.volume_rendering import without_motion
 
 Train = Callable[..., Any]  # network, data, name and steps to the training's history
-STRENGTH = 0.1  # lambda 1, of the distance of codes as `code_distance` normalises it; fixed before the first comparison
+STRENGTH = 0.01  # lambda 1, of the distance of codes as `code_distance` normalises it; chosen on held-out hearts
 TOGETHER = 0.1  # of the codes' distance beside the cross-entropy, in the last stage of the T-L network
 WEIGHT_DECAY = 1e-5  # lambda 2
 _PICTURED = 16  # subjects whose pictures tell how much a predictor's codes vary
 
 
-def train_autoencoder(train: Train, task: Task, hearts: Hearts, n: int, steps: int, seed: int) -> Any:
-    r"""The auto-encoder of a task (stage 1a) learns from the first `n` hearts; the network and its history."""
+def train_autoencoder(
+    train: Train, task: Task, hearts: Hearts, n: int, steps: int, seed: int, *, faulty: bool = True
+) -> Any:
+    r"""The auto-encoder of a task (stage 1a) learns from the first `n` hearts, with `faulty` from spoilt masks of them;
+    the network and its history."""
     network = task.autoencoder(seed)
-    data = TrainingMasks(FixedVolumes(hearts.labels), n, n_classes=task.n_classes)
-    return network, train(network, data, f"acnn_{task.name}_masks", steps)
+    data = TrainingMasks(FixedVolumes(hearts.labels), n, n_classes=task.n_classes, faulty=faulty)
+    return network, train(network, data, f"acnn_{task.name}_masks{'' if faulty else '_clean'}", steps)
 
 
 def judge(autoencoder: AutoEncoder, task: Task, hearts: Hearts, strength: float = STRENGTH) -> CodePrior:

@@ -1,0 +1,74 @@
+r"""Segmentations and their codes: the truth has a code loss of 0, and what passes through is what the decoder makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hearts import shell_hearts
+from torch import Tensor, nn
+
+from cardiolearn.measures.metrics import dice
+from cardiolearn.methods.shape import pictures
+from cardiolearn.methods.shape.acnn import CodePrior
+from cardiolearn.methods.shape.autoencoder import AutoEncoder
+from cardiolearn.methods.shape.frozen import frozen
+from cardiolearn.methods.shape.tasks import Task
+from cardiolearn.methods.shape.through_code import SHOWN, THROUGH, through_code
+
+GRID = (16, 16, 16)
+TASK = Task("toy", 4, 1, GRID, 2.5, 1, lambda *_: None)  # type: ignore[arg-type,return-value]
+
+
+class Copies(nn.Module):
+    r"""Gives back the labels it is shown, `shift` voxels to the right."""
+
+    def __init__(self, shift: int) -> None:
+        super().__init__()
+        self.shift, self.anything = shift, nn.Parameter(torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        labels = images[:, 0].long().roll(self.shift, 3)
+        return nn.functional.one_hot(labels, 4).movedim(-1, 1).float() + self.anything
+
+
+@pytest.fixture(scope="module")
+def found() -> tuple[Any, Any, AutoEncoder, Tensor]:
+    autoencoder, labels = AutoEncoder(GRID, 4, seed=3).eval(), shell_hearts(4, GRID).to(torch.uint8)
+    prior = CodePrior(frozen(autoencoder.encoder), 0.25, 1.0)
+    networks = {"right": Copies(0), "shifted": Copies(3)}
+    table, rows = through_code(networks, autoencoder, prior, TASK, (labels[:, None].float(), labels))
+    return table, rows, autoencoder, labels
+
+
+def test_code_loss_is_that_of_the_labels_that_were_found(found: tuple[Any, Any, AutoEncoder, Tensor]) -> None:
+    table, _, autoencoder, labels = found
+    assert list(table["method"].unique()) == ["right", f"right, {THROUGH}", "shifted", f"shifted, {THROUGH}"]
+    assert set(SHOWN) <= set(table.columns)
+    code = table.set_index("method")["code"]
+    assert (code["right"] == 0).all() and (code["shifted"] > 0).all()
+    masks = [nn.functional.one_hot(x.long(), 4).movedim(-1, 1).float() for x in (labels.roll(3, 3), labels)]
+    with torch.no_grad():
+        apart = autoencoder.encoder(masks[0]) - autoencoder.encoder(masks[1])
+    np.testing.assert_allclose(code["shifted"], (apart**2).mean(1) / 0.25, rtol=1e-4)
+
+
+def test_what_passes_through_is_what_the_decoder_makes(found: tuple[Any, Any, AutoEncoder, Tensor]) -> None:
+    table, _, autoencoder, labels = found
+    masks = nn.functional.one_hot(labels.roll(3, 3).long(), 4).movedim(-1, 1).float()
+    with torch.no_grad():
+        made = autoencoder(masks).argmax(1)
+    scores = table[table["method"] == f"shifted, {THROUGH}"]["dice.lv"]
+    expected = [dice(ours == 1, theirs == 1) for ours, theirs in zip(made, labels, strict=True)]
+    np.testing.assert_allclose(scores, expected)
+
+
+def test_pictures_are_of_the_last_network_and_its_code(found: Any, tmp_path: Path) -> None:
+    _, rows, _, _ = found
+    for panels in rows.values():
+        assert list(panels) == ["what goes in", "right", "shifted", f"shifted, {THROUGH}", "truth"]
+    pictures.write_rows(tmp_path / "rows.npz", rows)
+    assert list(pictures.read_rows(tmp_path / "rows.npz")) == list(rows)

@@ -1,4 +1,4 @@
-r"""How long a reader waits for a widget: seconds a change, computing and drawing apart, in both lessons.
+r"""How long a reader waits for a widget: seconds a change, computing and drawing apart, in every lesson.
 
     OMP_WAIT_POLICY=PASSIVE python tests/benchmarks/bench_widgets.py [--repeats 5]
 
@@ -37,8 +37,13 @@ from cardiolearn.methods.segmentation import robustness
 from cardiolearn.methods.segmentation.fcn import FCN
 from cardiolearn.methods.segmentation.heart_place import ONE_SIDE
 from cardiolearn.methods.segmentation.whole_scan import segment
+from cardiolearn.methods.shape import walking
+from cardiolearn.methods.shape.equal_dice import TwoMasks
+from cardiolearn.methods.shape.tasks import STACKS
 from cardiolearn.phantom.cohorts.cache import cache_folder
 from cardiolearn.phantom.cohorts.studies import Examination, write_studies
+from cardiolearn.phantom.cohorts.volume_maps import SPACING as VOXEL
+from cardiolearn.phantom.cohorts.volume_maps import sample_volume
 from cardiolearn.phantom.scanners.thick_slices import clinical_stack
 from cardiolearn.phantom.scanners.thin_slices import SHAPE, SPACING
 
@@ -46,6 +51,7 @@ BAR = 0.3  # seconds of computing that a change may take
 EXPLORER, PREPARED = "explorer", "prepared"
 CHANGES = ((0.6, 0.05), (-0.5, 0.0), (0.3, 0.2))  # contrast and noise; in turn, so that nothing is found ready
 THICKNESSES = (4.0, 8.0, 12.0)  # mm
+SPOILT = ((2.5, 50), (3.6, 100), (5.1, 20))  # mm that a border moves, and crumbs
 
 Clocks = tuple[float, float]  # processor time and seconds by the clock
 
@@ -143,6 +149,27 @@ def lesson_2() -> list[Widget]:
     ]
 
 
+def lesson_3() -> list[Widget]:
+    r"""The two masks that are spoilt, and a step of the walk along a code."""
+    heart = sample_volume(0).label[0, 0]
+    two, decoder = TwoMasks(heart, VOXEL), STACKS.autoencoder(0).decoder.eval()
+    codes = torch.randn((8, 64), generator=torch.Generator().manual_seed(0))
+
+    def spoilt(turn: int) -> tuple[float, int]:
+        border, crumbs = SPOILT[turn % len(SPOILT)]
+        for mask in (two.moved(border), two.crumbled(crumbs)):
+            two.said(mask)
+        return border, crumbs  # drawing computes it again
+
+    def walked(turn: int) -> torch.Tensor:
+        return walking.hearts_along(decoder, codes, turn, (1.0,))[0]
+
+    return [
+        Widget(3, "two masks", EXPLORER, spoilt, lambda pair: two.draw(*pair)),
+        Widget(3, "walk along a code", PREPARED, walked, lambda _: walking.draw_heart(heart, VOXEL, "one step")),
+    ]
+
+
 def main() -> int:
     r"""Print a table; 1 where a change of an explorer takes more computing than the bar allows."""
     parser = argparse.ArgumentParser()
@@ -153,7 +180,7 @@ def main() -> int:
     late = []
     print("medians, seconds: processor time (by the clock)")
     print(f"{'lesson':6}  {'widget':20}  {'kind':8}  {'computing':>15}  {'drawing':>15}")
-    for widget in [*lesson_1(cache_folder() / "bench_widgets"), *lesson_2()]:
+    for widget in [*lesson_1(cache_folder() / "bench_widgets"), *lesson_2(), *lesson_3()]:
         computing, drawing = medians(widget, repeats)
         each = "  ".join(f"{cpu:6.3f} ({clock:6.3f})" for cpu, clock in (computing, drawing))
         print(f"{widget.lesson:6}  {widget.name:20}  {widget.kind:8}  {each}")

@@ -49,4 +49,4 @@ def test_the_blur_is_scipys_mean_of_neighbours_twice_with_the_edges_going_on() -
     expected = masks.numpy()
     for _ in range(2):
         expected = uniform_filter(expected, (0, 0, 3, 3, 3), mode="nearest")
-    np.testing.assert_allclose(soft_masks._blur(masks), expected, atol=1e-6)
+    np.testing.assert_allclose(soft_masks.blur(masks), expected, atol=1e-6)

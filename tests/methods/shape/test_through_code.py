@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from hearts import shell_hearts
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from cardiolearn.methods.shape.acnn import CodePrior
 from cardiolearn.methods.shape.autoencoder import AutoEncoder
 from cardiolearn.methods.shape.frozen import frozen
 from cardiolearn.methods.shape.tasks import Task
-from cardiolearn.methods.shape.through_code import SHOWN, THROUGH, through_code
+from cardiolearn.methods.shape.through_code import SHOWN, SMOOTHED, THROUGH, through_code
 
 GRID = (16, 16, 16)
 TASK = Task("toy", 4, 1, GRID, 2.5, 1, lambda *_: None)  # type: ignore[arg-type,return-value]
@@ -46,7 +47,8 @@ def found() -> tuple[Any, Any, AutoEncoder, Tensor]:
 
 def test_code_loss_is_that_of_the_labels_that_were_found(found: tuple[Any, Any, AutoEncoder, Tensor]) -> None:
     table, _, autoencoder, labels = found
-    assert list(table["method"].unique()) == ["right", f"right, {THROUGH}", "shifted", f"shifted, {THROUGH}"]
+    endings = ("", f", {SMOOTHED}", f", {THROUGH}")
+    assert list(table["method"].unique()) == [f"{name}{end}" for name in ("right", "shifted") for end in endings]
     assert set(SHOWN) <= set(table.columns)
     code = table.set_index("method")["code"]
     assert (code["right"] == 0).all() and (code["shifted"] > 0).all()
@@ -54,6 +56,22 @@ def test_code_loss_is_that_of_the_labels_that_were_found(found: tuple[Any, Any, 
     with torch.no_grad():
         apart = autoencoder.encoder(masks[0]) - autoencoder.encoder(masks[1])
     np.testing.assert_allclose(code["shifted"], (apart**2).mean(1) / 0.25, rtol=1e-4)
+    own = table.set_index("method")["own"]
+    assert (own["shifted"] == 0).all() and (own[f"shifted, {THROUGH}"] > 0).all()
+
+
+def test_smoothed_is_the_likeliest_label_after_a_mean_of_neighbours(
+    found: tuple[Any, Any, AutoEncoder, Tensor],
+) -> None:
+    table, _, _, labels = found
+    masks = nn.functional.one_hot(labels.long(), 4).movedim(-1, 1).double().numpy()
+    for _ in range(2):
+        masks = scipy.ndimage.uniform_filter(masks, (0, 0, 3, 3, 3), mode="nearest")
+    smooth = torch.from_numpy(masks).argmax(1)
+    scores = table[table["method"] == f"right, {SMOOTHED}"]["dice.myocardium"]
+    expected = [dice(ours == 2, theirs == 2) for ours, theirs in zip(smooth, labels, strict=True)]
+    np.testing.assert_allclose(scores, expected, atol=0.01)  # of equally likely labels either may be taken
+    assert (scores < 1).all()
 
 
 def test_what_passes_through_is_what_the_decoder_makes(found: tuple[Any, Any, AutoEncoder, Tensor]) -> None:

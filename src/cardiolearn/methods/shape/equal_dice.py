@@ -76,7 +76,7 @@ class TwoMasks:
     def said(self, mask: Tensor) -> str:
         r"""Dice and cross-entropy with the truth, and how many faults no heart has."""
         wrong = len(faults(Image(mask, np.diag([self.spacing] * 3 + [1.0]))))
-        seen = "a heart can be so" if not wrong else f"{wrong} fault{'s' if wrong > 1 else ''} that no heart has"
+        seen = "no fault found" if not wrong else f"{wrong} fault{'s' if wrong > 1 else ''} that no heart has"
         return f"Dice {self.dice(mask):.3f}, cross-entropy {self.cross_entropy(mask):.3f}\n{seen}"
 
     def dice(self, mask: Tensor) -> float:

@@ -106,7 +106,7 @@ def faults_line(table: pd.DataFrame, chosen: Mapping[str, tuple[str, str]]) -> s
         rows = table[(table["subject"] == subject) & (table["phase"] == phase)]
         lines.append(f"{rank} ({subject} {phase}):")
         for row in rows.to_dict("records"):
-            said = f"Hausdorff distance {row['hausdorff']:.1f} mm; {row['reasons'] or 'a heart can be so'}"
+            said = f"Hausdorff distance {row['hausdorff']:.1f} mm; {row['reasons'] or 'no fault found'}"
             lines.append(f"    {row['method']}: {said}")
     return "\n".join(lines)
 

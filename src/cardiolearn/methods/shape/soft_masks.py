@@ -34,7 +34,7 @@ def soften(labels: Tensor, n_classes: int, generator: torch.Generator) -> Tensor
 
 def _spoilt(masks: Tensor, generator: torch.Generator) -> Tensor:
     n = len(masks)
-    blurred = masks.lerp(_blur(masks), _amounts(n, generator))
+    blurred = masks.lerp(blur(masks), _amounts(n, generator))
     scores = blurred.clamp_(min=_FLOOR).log_().add_(_noise(masks, generator))
     low, high = _TEMPERATURE
     soft = scores.div_(low * (high / low) ** _amounts(n, generator)).softmax(1)
@@ -46,8 +46,8 @@ def _amounts(n: int, generator: torch.Generator) -> Tensor:
     return torch.rand((n, 1, 1, 1, 1), generator=generator, device=generator.device)
 
 
-def _blur(masks: Tensor) -> Tensor:
-    r"""The mean of 3 x 3 x 3 voxels, twice; beyond the edge the last voxels go on."""
+def blur(masks: Tensor) -> Tensor:
+    r"""Masks `(N, n_classes, Z, Y, X)`, each the mean of 3 x 3 x 3 voxels, twice; the edges go on."""
     for axis in 2 * (-3, -2, -1):  # axis by axis: sooner than torch's pooling in 3D
         longer = torch.cat((masks.narrow(axis, 0, 1), masks, masks.narrow(axis, -1, 1)), axis)
         before, here, after = (longer.narrow(axis, i, masks.shape[axis]) for i in range(3))

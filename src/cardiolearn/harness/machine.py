@@ -10,10 +10,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
+from cardiolearn import methods
 from cardiolearn.errors import InputError
 from cardiolearn.home import find_home, results_dir
 from cardiolearn.imaging.files import silenced
@@ -22,7 +25,7 @@ from cardiolearn.imaging.unfinished import try_to_write
 if TYPE_CHECKING:
     from torch import nn
 
-#: Free where hearts are kept: the two lessons in `classroom` leave 72 MB there, all six will leave some 220 MB.
+#: Free where hearts are kept: the three lessons in `classroom` leave 103 MB there, all six will leave some 220 MB.
 LEAST_CACHE_GB = 0.3
 
 
@@ -140,13 +143,12 @@ def _weights() -> Finding:
 
 
 def _networks() -> dict[str, Callable[[], nn.Module]]:
-    r"""What the lessons load, by the name of the weights."""
-    from cardiolearn.methods.segmentation.fcn import FCN
-    from cardiolearn.methods.segmentation.heart_place import LONG_AXIS, SHORT_AXIS
-    from cardiolearn.methods.superresolution.networks import NETWORKS
-
-    found: dict[str, Callable[[], nn.Module]] = {"sr_sax": partial(NETWORKS["deconvolution"], 0)}
-    return found | {plan.weights: partial(FCN, plan.n_classes) for plan in (SHORT_AXIS, LONG_AXIS)}
+    r"""What the lessons load, by the name of the weights: `SHIPPED` of `shipped`, where a method has that file."""
+    found: dict[str, Callable[[], nn.Module]] = {}
+    for method in iter_modules(methods.__path__, f"{methods.__name__}."):
+        if find_spec(f"{method.name}.shipped"):
+            found |= import_module(f"{method.name}.shipped").SHIPPED
+    return found
 
 
 def _runs(folder: Path) -> Finding:

@@ -29,8 +29,9 @@ def kept_scans(task: str, subjects: int, folder: Path, seed: int) -> FixedVolume
     """
     hearts, times = _hearts(task, subjects, folder, seed), TASKS[task].scans
     scan, scans = partial(_scan, task, subjects, folder), folder / f"scanned-{times}-times"
-    how = {"cohort": "train", "seed": seed, "group": None, "jobs": None, "title": "scanning hearts"}
-    found = kept_in_blocks(scan, subjects, scans, **how)  # type: ignore[arg-type]
+    found = kept_in_blocks(
+        scan, subjects, scans, cohort="train", seed=seed, group=None, jobs=None, title="scanning hearts"
+    )
     return FixedVolumes(hearts.labels.repeat_interleave(times, 0), found["images"])
 
 

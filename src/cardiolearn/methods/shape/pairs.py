@@ -35,7 +35,7 @@ from cardiolearn.methods.shape.trainings import STRENGTH, WEIGHT_DECAY
 from cardiolearn.methods.shape.volume_source import Batch, FixedVolumes
 
 MEASURED = {"dice": "1", "surface": "mm", "hausdorff": "mm", "missed": "1", "implausible": "1"}
-SWEPT = (0.0, 0.01, 0.1, 1.0, 10.0)  # lambda 1: the best on held-out hearts is the one that is judged
+SWEPT = (0.0, 0.01, 0.1, 1.0, 10.0)  # lambda 1; `STRENGTH` was chosen among them
 SWEPT_SEEDS = range(10, 13)  # of trainings that are no part of any judged comparison
 _LOOKS = 18  # scores of held-out hearts in the course of a training
 

@@ -46,6 +46,7 @@ def through_code(
     names, spacing = cases(len(labels)), (task.spacing,) * 3
     truth, tables = as_found(labels, names, spacing), []
     drawn: dict[str, Any] = {}
+    last = list(networks)[-1]
     for name, network in networks.items():
         made = _made_of(found_volumes(network, images), autoencoder, task)
         found = {f"{name}{ending}": as_found(volume, names, spacing) for ending, volume in made.items()}
@@ -53,10 +54,11 @@ def through_code(
         for column, aim in {"code": labels, "own": made[""]}.items():
             table[column] = [loss for volume in made.values() for loss in _code_losses(volume, aim, prior, task)]
         tables.append(table)
-        drawn |= {name: found[name]}
-    drawn |= {f"{name}, {THROUGH}": found[f"{name}, {THROUGH}"]}
-    chosen = ranked(tables[-1][tables[-1]["method"] == name])
-    return pd.concat(tables), rows_of(chosen, dict(zip(names, images[:, 0], strict=True)), truth, drawn)
+        shown = (name, f"{name}, {THROUGH}") if name == last else (name,)
+        drawn |= {one: found[one] for one in shown}
+    table = pd.concat(tables)
+    chosen = ranked(table[table["method"] == last])
+    return table, rows_of(chosen, dict(zip(names, images[:, 0], strict=True)), truth, drawn)
 
 
 def _made_of(volume: Tensor, autoencoder: AutoEncoder, task: Task) -> dict[str, Tensor]:

@@ -102,3 +102,20 @@ def test_gains_are_differences_with_a_line_at_none() -> None:
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
     apart = charts.gains({"PSNR (dB)": table, "SSIM": table / 10}, over="linear")
     assert apart.axes[0].get_ylim() != apart.axes[1].get_ylim()
+
+
+def test_courses_have_a_line_for_each_training_and_show_the_last_third() -> None:
+    steps, variants = [10, 20, 30], ("plain", "constrained")
+    rows = [
+        {"variant": variant, "seed": seed, "step": step, "score": step + seed}
+        for variant in variants for seed in (0, 1) for step in steps
+    ]  # fmt: skip
+    figure = charts.courses(pd.DataFrame(rows), quantity="mean Dice")
+    whole, late = figure.axes
+    assert [list(line.get_ydata()) for line in whole.lines] == [[10, 20, 30], [11, 21, 31]] * 2
+    assert [list(line.get_xdata()) for line in late.lines] == [[20, 30]] * 4
+    colours = [line.get_color() for line in whole.lines]
+    assert colours[0] == colours[1] != colours[2] == colours[3] and whole.get_ylabel() == "mean Dice"
+    legend = whole.get_legend()
+    drawn = {text.get_text(): line.get_color() for text, line in zip(legend.texts, legend.get_lines(), strict=True)}
+    assert drawn == {"plain": colours[0], "constrained": colours[2]}

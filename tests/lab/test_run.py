@@ -81,6 +81,17 @@ def test_record_table_averages_by_subject_and_passes_over_what_is_not_there(star
     assert "empty.dice" not in run.records
 
 
+def test_record_all_keeps_what_is_said_of_each(start: Any) -> None:
+    run = start("classroom")
+    paired = {"values": [[1.0, 2.0], [3.0, 4.0]], "unit": "mm", "subjects": ["a", "b"], "seeds": [0, 1]}
+    run.record_all({"toy.one": {"values": [0.5]}, "toy.paired": paired}, recorded=True)
+    one, two = run.records["toy.one"], run.records["toy.paired"]
+    assert (one.unit, two.unit, two.seeds, two.subjects) == ("1", "mm", (0, 1), ("a", "b"))
+    assert np.asarray(two.values).tolist() == paired["values"] and one.recorded and two.recorded
+    run.record_all({"toy.here": {"values": [0.5]}})
+    assert not run.records["toy.here"].recorded
+
+
 def test_recorded_numbers_are_the_phantoms_even_beside_real_scans(start: Any, tmp_path: Path) -> None:
     write_study(tmp_path / "patient", {"sa_ED": ringed_heart()[0]}, {}, {})
     run = start("classroom", data_dir=tmp_path / "patient")

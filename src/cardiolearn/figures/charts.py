@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cardiolearn.errors import InputError
-from cardiolearn.figures.style import BLUE, GUESS
+from cardiolearn.figures.style import BLUE, GREEN, GUESS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,6 +142,27 @@ def learning_curve(ax: Axes, curves: Mapping[str, Mapping[int, ArrayLike]], *, q
     ax.xaxis.set_major_formatter("{x:.0f}")
     ax.xaxis.set_minor_locator(NullLocator())
     ax.legend()
+
+
+def courses(scores: pd.DataFrame, *, quantity: str) -> Figure:
+    r"""Held-out scores over the steps of several trainings, a line each; beside it their last third alone.
+
+    Args:
+        scores: `variant`, `seed`, `step` and `score`; the first variant is grey.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+
+    figure, (whole, late) = plt.subplots(1, 2, figsize=(11, 4))
+    names = list(scores["variant"].unique())
+    colours = dict(zip(names, ["0.6", BLUE, GREEN], strict=False))
+    for ax, part in {whole: scores, late: scores[3 * scores["step"] >= 2 * scores["step"].max()]}.items():
+        for (name, _), course in part.groupby(["variant", "seed"], sort=False):
+            ax.plot(course["step"], course["score"], color=colours[name], linewidth=1.2)
+        ax.set(xlabel="training step", ylabel=quantity)
+    whole.legend([Line2D([], [], color=colours[name]) for name in names], names)
+    late.set_title("the last third alone")
+    return figure
 
 
 def show_guess(ax: Axes, guess: Guess, *, axis: str = "y") -> None:

@@ -178,6 +178,11 @@ class Run:
         self.records[name] = record
         self.shown.add(record)
 
+    def record_all(self, records: Mapping[str, Mapping[str, Any]], *, recorded: bool = False) -> None:
+        r"""`record` what is said under each name: `values` and, where there are any, `unit`, `subjects` and `seeds`."""
+        for name, what in records.items():
+            self.record(name, **what, recorded=recorded)
+
     def record_table(
         self,
         prefix: str,

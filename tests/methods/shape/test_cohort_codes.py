@@ -94,3 +94,11 @@ def test_errors_add_up_to_r2(table: pd.DataFrame) -> None:
     assert list(shares.index)[:2] == ["LV mass (g)", "LV edv (mL)"] and "LV ef" in shares.index
     assert shares.loc["LV mass (g)", "R2 from codes"] > 0.9 and 0.9 < shares.loc["LV mass (g)", "share"] < 1.1
     assert np.isnan(shares.loc["age (years)", "share"]) or shares.loc["age (years)", "R2 of the oracle"] > 0.02
+
+
+def test_what_is_recorded_keeps_the_subjects(table: pd.DataFrame) -> None:
+    records = cohort_codes.to_record(table)
+    assert records["codes.right.pca"]["values"].tolist() == table["right.pca"].tolist()
+    assert records["indices.codes.age"]["values"].tolist() == errors(table)["codes.age"].tolist()
+    assert len(records) == 2 + 3 * len(cohort_codes.INDICES)
+    assert all(of["subjects"] == table["subject"].tolist() for of in records.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ import torch
 from hearts import here, seeded, shell_hearts
 
 from cardiolearn.errors import InputError
+from cardiolearn.figures.widgets import predict
 from cardiolearn.imaging.files import read_tensors
 from cardiolearn.learning import experiment, training
 from cardiolearn.learning.training import TrainingPlan
@@ -145,3 +147,19 @@ def test_records_keep_the_pairing(tmp_path: Path, judged: dict[str, Any]) -> Non
     wide = pairs.by_subject(table, "dice")
     expected = table[(table["variant"] == "plain") & (table["subject"] == "00001")]["dice"].mean()
     assert list(wide) == ["plain", "constrained"] and wide.loc["00001", "plain"] == pytest.approx(expected)
+
+
+def test_the_drawn_gains_are_constrained_minus_plain_and_the_guess_is_beside_them() -> None:
+    rows = [
+        {"variant": variant, "seed": seed, "subject": subject, "hausdorff": 10.0 * seed + mm, "implausible": share}
+        for variant, mm, share in (("plain", 4.0, 0.5), ("constrained", 2.5, 0.0)) for seed in (0, 1)
+        for subject in ("a", "b")
+    ]  # fmt: skip
+    guess = predict("By how much?", low=-5, high=5, unit="mm")
+    guess.value = -3.0
+    answer = pairs.draw_gains(pd.DataFrame(rows), guess)
+    distance, implausible = plt.gcf().axes
+    assert "-1.50 mm" in answer and [ax.get_title() for ax in (distance, implausible)] == list(pairs.GAINS.values())
+    dots = {ax: [list(line.get_ydata()) for line in ax.lines if line.get_marker() == "o"] for ax in plt.gcf().axes}
+    assert dots == {distance: [[-1.5, -1.5]], implausible: [[-0.5, -0.5]]}
+    assert any("your guess" in text.get_text() for text in distance.texts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hearts import seeded
@@ -64,9 +65,22 @@ def test_scores_are_those_around_the_heart() -> None:
         ours, theirs = interpolated(stack)[i, 0].numpy(), thin[i, 0].numpy()
         expected = peak_signal_noise_ratio(theirs[near], ours[near], data_range=1.0)
         assert row["psnr"] == pytest.approx(expected, rel=1e-5)
-    of = restoring.of_one_training(table, "linear", "psnr")
-    assert of["values"] == pytest.approx(np.array([[table["psnr"].mean()]])) and of["unit"] == "dB"
-    assert (of["subjects"], of["seeds"]) == (["00000"], [0])
+
+
+def test_what_is_recorded_are_both_restorers_that_saw_motion() -> None:
+    names = ("linear", "plain", "plain, motion", "constrained, motion")
+    rows = [
+        {"subject": subject, "phase": phase, "method": name, "psnr": 10.0 * k + j + i, "ssim": 0.1 * k}
+        for k, name in enumerate(names) for j, subject in enumerate(("a", "b")) for i, phase in enumerate(("ED", "ES"))
+    ]  # fmt: skip
+    records = restoring.to_record(pd.DataFrame(rows))
+    assert records["acnn.sr.psnr.plain"]["values"] == pytest.approx(np.array([[20.5, 21.5]]))
+    assert records["acnn.sr.ssim.constrained"]["values"] == pytest.approx(np.array([[0.3, 0.3]]))
+    assert {name: of["unit"] for name, of in records.items()} == {
+        f"acnn.sr.{metric}.{name}": unit
+        for metric, unit in restoring.UNITS.items() for name in ("plain", "constrained")
+    }  # fmt: skip
+    assert all((of["subjects"], of["seeds"]) == (["a", "b"], [0]) for of in records.values())
 
 
 def test_pictures_are_one_cut_of_all(monkeypatch: pytest.MonkeyPatch) -> None:

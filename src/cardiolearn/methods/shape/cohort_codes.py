@@ -111,6 +111,14 @@ def errors(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, index=table["subject"])
 
 
+def to_record(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    r"""What `Run.record_all` is given of `worth`: who was told right, and the `errors` of the indices."""
+    missed = errors(table)
+    found = {f"codes.{name}": table[name] for name in ("right.tl", "right.pca")}
+    found |= {f"indices.{name}": missed[name] for name in missed}
+    return {name: {"values": values.to_numpy(), "subjects": list(table["subject"])} for name, values in found.items()}
+
+
 def explained(missed: pd.DataFrame) -> pd.DataFrame:
     r"""R^2 of each index, from the `errors`: from `codes`, with its 95 % interval, by the `oracle`, and the `share` of
     the oracle's (NaN where that is near 0)."""

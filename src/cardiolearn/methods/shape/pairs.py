@@ -15,6 +15,8 @@ import pandas as pd
 import torch
 from torch import nn
 
+from cardiolearn.figures import charts
+from cardiolearn.figures.predict import Guess
 from cardiolearn.imaging.files import read_tensors
 from cardiolearn.imaging.structures import PHASES
 from cardiolearn.learning.checkpoint import History, Keep, best_weights
@@ -35,6 +37,7 @@ from cardiolearn.methods.shape.trainings import STRENGTH, WEIGHT_DECAY
 from cardiolearn.methods.shape.volume_source import Batch, FixedVolumes
 
 MEASURED = {"dice": "1", "surface": "mm", "hausdorff": "mm", "missed": "1", "implausible": "1"}
+GAINS = {"hausdorff": "Hausdorff distance (mm)", "implausible": "share of implausible scans"}
 SWEPT = (0.0, 0.01, 0.1, 1.0, 10.0)  # lambda 1; `STRENGTH` was chosen among them
 SWEPT_SEEDS = range(10, 13)  # of trainings that are no part of any judged comparison
 _LOOKS = 18  # scores of held-out hearts in the course of a training
@@ -175,7 +178,7 @@ def shown(networks: Mapping[str, nn.Module], task: Task, scans: Batch) -> tuple[
 
 
 def to_record(table: pd.DataFrame, task: str) -> dict[str, dict[str, Any]]:
-    r"""What `Run.record` is given, by the record's name, of a table of `compare`."""
+    r"""What `Run.record_all` is given of a table of `compare`."""
     records = {}
     for variant in table["variant"].unique():
         for metric, unit in MEASURED.items():
@@ -189,6 +192,17 @@ def by_subject(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     r"""The mean over trainings of a metric: a row for each subject, a column for each variant, in their order."""
     wide = table.pivot_table(metric, "subject", "variant")
     return wide[list(table["variant"].unique())]
+
+
+def draw_gains(table: pd.DataFrame, guess: Guess) -> str:
+    r"""Draw by how much the second variant differs from the first in `GAINS`, with the learner's `guess` of the first
+    of these; the answer to it, in mm."""
+    wide = {title: by_subject(table, metric) for metric, title in GAINS.items()}
+    first, second = list(table["variant"].unique())
+    figure = charts.gains(wide, over=first)
+    charts.show_guess(figure.axes[0], guess)
+    distances = wide[GAINS["hausdorff"]]
+    return guess.reply(f"{(distances[second] - distances[first]).mean():+.2f} mm")
 
 
 def _variants(

@@ -2,7 +2,7 @@ r"""ACNN-SR: thin slices made of a stack by a network that is also judged by the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -121,8 +121,13 @@ def panels(methods: Mapping[str, nn.Module | None], scans: RenderedStacks) -> di
     return {"one heart": line | {"thin slices": Panel(cut(scans.thin[0, 0].cpu(), height))}}
 
 
-def of_one_training(table: pd.DataFrame, method: str, metric: str) -> dict[str, Any]:
-    r"""What `Run.record` is given of a method: a row for its one training, a number for each subject."""
-    means = table[table["method"] == method].groupby("subject")[metric].mean()
-    subjects: Sequence[str] = [str(subject) for subject in means.index]
-    return {"values": means.to_numpy()[None], "unit": UNITS[metric], "subjects": subjects, "seeds": [0]}
+def to_record(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    r"""What `Run.record_all` is given of the `scores` of both restorers with motion augmentation: a row for the one
+    training of each, a number for each subject."""
+    records = {}
+    for name in ("plain", "constrained"):
+        means = table[table["method"] == f"{name}, motion"].groupby("subject")[list(UNITS)].mean()
+        about = {"subjects": [str(subject) for subject in means.index], "seeds": [0]}
+        for metric, unit in UNITS.items():
+            records[f"acnn.sr.{metric}.{name}"] = about | {"values": means[metric].to_numpy()[None], "unit": unit}
+    return records

@@ -103,7 +103,8 @@ def _draw_block(ax: Axes, block: Block, box: tuple[float, float, float, float]) 
     title = f"{block.size} x {block.size}" if block.title is None else block.title
     ax.text(block.column, top - 0.03, title, ha="center", va="bottom", fontsize=11)
     if block.picture is None:
-        turned = 90 if (right - left) * INCHES[0] < 0.36 else 0  # a narrow box: from below to above
+        narrow = (right - left) * INCHES[0] < 0.36 and block.channels > 9
+        turned = 90 if narrow else 0  # from below to above
         where: dict[str, Any] = {"ha": "center", "va": "center", "rotation": turned}
         ax.text(block.column, block.row, str(block.channels), fontsize=12, weight="bold", **where)
 

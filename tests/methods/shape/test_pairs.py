@@ -103,6 +103,7 @@ def test_the_networks_of_a_seed_are_those_whose_rows_are_in_the_table(
 ) -> None:
     table, strengths = run(tmp_path, judged), {"plain": 0.0, "constrained": 0.5}
     networks = pairs.networks(tmp_path, judged, SIZES, strengths, seed=1, steps=3)
+    assert not any(network.training for network in networks.values())
     again = pairs.tested({name: ready(network, CPU) for name, network in networks.items()}, toy, 2, tmp_path / "toy", 0)
     for name in strengths:
         rows = table[(table["variant"] == name) & (table["seed"] == 1)].set_index("subject")

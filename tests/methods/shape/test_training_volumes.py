@@ -122,3 +122,10 @@ def test_a_segmenter_learns_from_thick_slices() -> None:
     before = data.held_out_score(network.eval())
     train(network, data, data.loss, TrainingPlan(200, 0, learning_rate=1e-2, schedule="cosine"), torch.device("cpu"))
     assert data.held_out_score(network) > max(0.5, before + 0.2)
+
+
+def test_a_network_that_still_learns_is_refused() -> None:
+    network = Segmenter(4, upsampling=1)
+    with pytest.raises(ValueError, match="found_volumes: expected a network in evaluation mode"):
+        found_volumes(network, torch.zeros(1, 1, 16, 16, 16))
+    assert found_volumes(network.eval(), torch.zeros(1, 1, 16, 16, 16)).shape == (1, 16, 16, 16)

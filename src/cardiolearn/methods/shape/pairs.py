@@ -150,11 +150,12 @@ def networks(
     folder: Path, judge: Mapping[str, Any], sizes: Mapping[str, int], strengths: Mapping[str, float], *,
     seed: int, steps: int,
 ) -> dict[str, Segmenter]:  # fmt: skip
-    r"""What finished trainings of `compare` from this seed left, by the variants' names."""
+    r"""What finished trainings of `compare` from this seed left, by the variants' names, in evaluation mode."""
     found = {}
     for name, variant in _variants(judge, sizes, strengths).items():
         found[name] = TASKS[variant.task].segmenter(seed)
         found[name].load_state_dict(best_weights(_checkpoint(folder, variant, steps, seed)))
+        found[name].eval()
     return found
 
 

@@ -92,7 +92,15 @@ class TrainingMasks(HeartBatches):
 
 @torch.no_grad()
 def found_volumes(network: nn.Module, inputs: Tensor) -> Tensor:
-    r"""The likeliest label `(N, Z, Y, X)`, uint8 on the CPU, of each voxel that a network finds in `inputs`."""
+    r"""The likeliest label `(N, Z, Y, X)`, uint8 on the CPU, of each voxel that a network finds in `inputs`.
+
+    Raises:
+        ValueError: batch normalisation that still learns: what it finds in a scan would depend on the other scans.
+    """
+    if any(isinstance(layer, nn.BatchNorm3d) and layer.training for layer in network.modules()):
+        raise ValueError(
+            "found_volumes: expected a network in evaluation mode, got one with batch normalisation that learns"
+        )
     device = next(network.parameters()).device
     parts = [network(part.to(device)).argmax(1) for part in inputs.split(_AT_ONCE)]
     return torch.cat([part.to(torch.uint8).cpu() for part in parts])

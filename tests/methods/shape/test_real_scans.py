@@ -12,7 +12,7 @@ from hearts import seeded
 from torch import Tensor, nn
 
 from cardiolearn.imaging.image import Image
-from cardiolearn.methods.shape.real_scans import implausible, rows_of_scans, segmented
+from cardiolearn.methods.shape.real_scans import implausible, in_words, rows_of_scans, segmented
 from cardiolearn.phantom.cohorts.volume_maps import SHAPE, SPACING, VolumeMaps, sample_volume
 
 AFFINE = np.diag([SPACING, -SPACING, SPACING, 1.0])
@@ -67,6 +67,10 @@ def test_every_phase_is_segmented_where_it_lies(capsys: pytest.CaptureFixture[st
     assert 0.98 < volume < 1.02
     table = implausible(scans)
     assert len(table) == 4 and table["implausible"].all() and table["reasons"].str.contains("missing").all()
+    said = in_words(scans).splitlines()
+    assert said[0] == "implausible scans: one 2 of 2, two 2 of 2" and len(said) == 5
+    assert said[1].startswith("P1 ED, one: ") and "missing" in said[1]
+    assert in_words([]) == "implausible scans: none was segmented"
     rows = rows_of_scans(scans)
     assert list(rows) == ["P1 ED", "P1 ES"] and list(rows["P1 ED"]) == ["what goes in", "one", "two", "a person"]
     person = rows["P1 ES"]["a person"].labels

@@ -67,6 +67,15 @@ def implausible(scans: Iterable[RealScan]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["subject", "method", "implausible", "reasons"])
 
 
+def in_words(scans: Iterable[RealScan]) -> str:
+    r"""How many of the scans each method made `implausible`, and a line for each with what no heart has."""
+    table = implausible(scans)
+    counts = table.groupby("method", sort=False)["implausible"].agg(["sum", "size"])
+    many = ", ".join(f"{method} {row['sum']} of {row['size']}" for method, row in counts.iterrows())
+    lines = [f"{row.subject}, {row.method}: {row.reasons or 'no fault found'}" for row in table.itertuples()]
+    return "\n".join([f"implausible scans: {many or 'none was segmented'}", *lines])
+
+
 def rows_of_scans(scans: Iterable[RealScan]) -> dict[str, dict[str, Panel]]:
     r"""A row for each scan, in one cut: what goes in, what each network found, and a person's outline (all empty
     where nobody outlined it). Scans in which no network found a left ventricle are passed over."""

@@ -9,9 +9,13 @@ from threading import Event
 
 import pytest
 import torch
+from hypothesis import settings
 from lab_page import find_browser
 
 from cardiolearn.imaging import locks
+
+settings.register_profile("kit", deadline=None)  # no test measures time
+settings.load_profile("kit")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -278,7 +278,7 @@ def test_a_truncated_file(tmp_path: Path) -> None:
             read_image(tmp_path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(128, 660), value=st.integers(0, 255))
 def test_any_damaged_byte_is_read_or_refused(tmp_path: Path, position: int, value: int) -> None:
     for p in tmp_path.iterdir():

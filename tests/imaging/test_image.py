@@ -172,7 +172,7 @@ def test_resample_onto_turned_axes_equals_nibabel(seed: int, codes: str) -> None
     shift=st.tuples(*[st.integers(-10, 10)] * 3),
     seed=st.integers(0, 5),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_resample_by_whole_voxels_crops_and_pads(
     shape: tuple[int, int, int], wanted: tuple[int, int, int], shift: tuple[int, int, int], seed: int
 ) -> None:
@@ -207,7 +207,6 @@ def test_a_box_around_a_cross_by_hand(kind: str) -> None:
     margin=st.integers(0, 3),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None)
 def test_a_box_holds_the_mask_and_nothing_that_it_need_not(
     shape: list[int], fill: float, margin: int, seed: int
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -34,7 +34,6 @@ def test_a_percentile_that_falls_on_a_value_is_that_value(n: int, as_tensor: boo
 
 
 @given(n=st.integers(1, 5000), percents=st.lists(st.floats(0, 100), min_size=1, max_size=4), seed=st.integers(0, 1000))
-@settings(deadline=None)
 def test_percentiles_of_few_values_are_those_of_all(n: int, percents: list[float], seed: int) -> None:
     values = torch.from_numpy(grey_values(n, seed)).float()
     span = float(values.max() - values.min())
@@ -91,7 +90,6 @@ def test_the_unit_range_takes_large_cines() -> None:
 @given(
     n=st.integers(2, 3000), seed=st.integers(0, 100), dtype=st.sampled_from([torch.float32, torch.float64, torch.int16])
 )
-@settings(deadline=None)
 def test_unit_variance_is_numpys_mean_and_percentiles(n: int, seed: int, dtype: torch.dtype) -> None:
     stack = torch.from_numpy(grey_values(n, seed)).to(dtype)
     low, high = np.percentile(stack.double().numpy(), (1, 99))

@@ -174,7 +174,7 @@ def test_bad_files_are_refused_in_one_line(
     assert not caplog.records
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 347), value=st.integers(0, 255))
 def test_any_damaged_header_byte_is_read_or_refused(tmp_path: Path, position: int, value: int) -> None:
     (tmp_path / "a.nii").write_bytes(bad_header(position, bytes([value])))

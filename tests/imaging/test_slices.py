@@ -92,7 +92,7 @@ def test_what_is_found_goes_back_to_the_scans_own_grid(axes: tuple[object, ...],
     zoom=st.floats(0.5, 2.0),
     pixel=st.tuples(st.floats(0.7, 2.5), st.floats(0.7, 2.5)),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_window_is_what_scipy_samples(
     centre: tuple[float, float], size: tuple[int, int], zoom: float, pixel: tuple[float, float]
 ) -> None:
@@ -114,7 +114,7 @@ def test_a_window_is_what_scipy_samples(
     zoom=st.floats(0.5, 1.0),
     pixel=st.tuples(st.floats(0.8, 2.0), st.floats(0.8, 2.0)),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_unwindow_puts_every_pixel_back_and_zero_elsewhere(
     centre: tuple[float, float], zoom: float, pixel: tuple[float, float]
 ) -> None:

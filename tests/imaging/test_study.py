@@ -258,7 +258,7 @@ def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
 
 
 @given(shift=st.tuples(*[st.integers(-3, 3)] * 3), extra=st.tuples(*[st.integers(0, 4)] * 3), seed=st.integers(0, 9))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_labels_of_another_extent(shift: tuple[int, ...], extra: tuple[int, ...], seed: int) -> None:
     wanted = image()
     affine = AFFINE.copy()

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.imagestats import mask_volume
 from scipy.spatial.transform import Rotation
@@ -54,7 +54,6 @@ def test_volumes_by_hand() -> None:
 
 
 @given(st.integers(0, 1000))
-@settings(deadline=None)
 def test_volumes_are_nibabels(seed: int) -> None:
     labels = Image(random_labels(seed), AFFINE)
     expected = [
@@ -65,7 +64,6 @@ def test_volumes_are_nibabels(seed: int) -> None:
 
 
 @given(st.floats(-2, 2), st.floats(-6, 6), st.integers(0, 1000))
-@settings(deadline=None)
 def test_volumes_on_a_leaning_grid_are_those_of_the_upright_one(shear_y: float, shear_z: float, seed: int) -> None:
     r"""Slices moved past each other enclose as much as before (Cavalieri), while voxel edges grow longer."""
     upright, sheared = (Image(random_labels(seed), leaning(*shear)) for shear in ((0, 0), (shear_y, shear_z)))

@@ -42,7 +42,7 @@ def random_masks(seed: int, shape: tuple[int, ...], fill: float = 0.4) -> tuple[
 
 
 @given(seed=st.integers(0, 1000), shape=st.sampled_from([(7,), (5, 3), (2, 5, 7), (2, 3, 1, 4)]))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_dice_equals_medpy_and_is_symmetric(seed: int, shape: tuple[int, ...]) -> None:
     a, b = random_masks(seed, shape)
     if a.any() or b.any():
@@ -143,7 +143,7 @@ def flood(padded: np.ndarray) -> np.ndarray:
     fill=st.sampled_from([0.02, 0.3, 0.6, 0.9]),
     shape=st.sampled_from([(3, 9, 7), (1, 5, 14)]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_contour_distances_follow_the_authors_loop(seed: int, fill: float, shape: tuple[int, ...]) -> None:
     a, b = random_masks(seed, shape, fill)
     mean, hausdorff = authors_distance(a.numpy(), b.numpy(), 1.8)
@@ -216,7 +216,7 @@ def test_ssim_equals_monai_inside() -> None:
     assert ssim(image, reference, mask, 1.5) == pytest.approx(float(expected), abs=2e-4)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(corner=st.tuples(st.integers(0, 29), st.integers(0, 23)), size=st.integers(1, 12))
 def test_ssim_of_a_small_place_is_that_of_the_whole_picture_there(corner: tuple[int, int], size: int) -> None:
     g = torch.Generator().manual_seed(sum(corner))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
@@ -75,7 +75,6 @@ def test_t_interval_equals_scipy() -> None:
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
-@settings(deadline=None)
 def test_mcnemar_equals_a_sum_of_binomials(first: int, second: int) -> None:
     total = first + second
     tail = sum(math.comb(total, k) for k in range(min(first, second) + 1)) / 2**total

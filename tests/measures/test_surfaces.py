@@ -45,7 +45,7 @@ def ball(radius_mm: float, spacing: tuple[float, float, float], shape: tuple[int
     shape=st.sampled_from([(5, 9, 7), (3, 12, 8)]),
     spacing=st.sampled_from([(1.0, 1.0, 1.0), (1.8, 1.3, 10.0)]),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_surface_distances_equal_monai_and_medpy(
     seed: int, shape: tuple[int, int, int], spacing: tuple[float, float, float]
 ) -> None:

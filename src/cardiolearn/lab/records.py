@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,11 @@ class Record:
 
     def summary(self) -> dict[str, Any]:
         r"""Mean, SD, n and 95 % interval over subjects; SD and interval are None for a single number."""
+        return dict(self._summary)
+
+    @cached_property
+    def _summary(self) -> dict[str, Any]:
+        # Kept: a cell's table is written anew with each record, and an interval takes ten thousand draws.
         from cardiolearn.measures.statistics import mean_interval
 
         values = self.per_subject

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hearts import random_field, seeded, texture
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
@@ -105,7 +105,6 @@ def test_a_warp_is_scipys() -> None:
     np.testing.assert_allclose(warp(image, field, SPACING), expected, atol=1e-4)
 
 
-@settings(deadline=None)
 @given(
     shape=st.lists(st.integers(2, 11), min_size=2, max_size=3),
     spacing=st.lists(st.floats(0.3, 12.0), min_size=3, max_size=3),

@@ -14,7 +14,7 @@ from cardiolearn.methods.shape.segmenter import Segmenter, _finer
 from cardiolearn.methods.shape.training_volumes import TrainingVolumes
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     size=st.tuples(st.integers(1, 5), st.integers(1, 17), st.integers(1, 17)),
     upsampling=st.integers(1, 6),

@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_weights_of_equal_scale() -> None:
     assert 0.5 < ratio < 2.5  # the rectifier behind it halves
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(size=st.tuples(st.integers(1, 4), st.integers(1, 13), st.integers(1, 13)))
 def test_any_size_comes_back_five_times_as_fine(size: tuple[int, int, int]) -> None:
     found = Deconvolution(((4,), (4,)))(torch.zeros(1, 1, *size))

@@ -50,7 +50,7 @@ def test_orders_are_those_of_scipy(z: int) -> None:
     assert torch.equal(whole_scan.upsample(stack, "nearest"), stack[np.round(places).astype(int)])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     shape=st.tuples(st.integers(2, 7), st.integers(1, 9), st.integers(1, 9)),
     value=st.floats(-500, 500),

@@ -22,7 +22,7 @@ from cardiolearn.phantom.body.subject import SHAPE_MODES, sample_cohort, sample_
 activations = st.floats(0.0, 1.0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(people, activations, st.integers(0, 2**31))
 def test_the_chart_and_its_inverse_agree(person: tuple[Group, Cohort, int], a: float, seed: int) -> None:
     heart = heart_of(*person)
@@ -59,7 +59,7 @@ def jacobian(heart: Heart, points: Tensor, a: float, step: float = 1e-4) -> Tens
     return torch.stack(columns, -1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(people, activations, st.integers(0, 2**31))
 @example(("NOR", "train", 0), 1.0, 204)  # a point 0.0001 mm from the cavity
 def test_the_wall_is_incompressible(person: tuple[Group, Cohort, int], a: float, seed: int) -> None:

@@ -18,7 +18,7 @@ SURFACES: tuple[Surface, ...] = ("lv_endocardium", "lv_epicardium", "rv_endocard
 activations = st.floats(0.0, 1.0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(people, activations, activations, st.integers(0, 2**31))
 def test_displacement_leads_to_where_the_same_muscle_is_found(
     person: tuple[Group, Cohort, int], a0: float, a1: float, seed: int

@@ -55,7 +55,7 @@ def test_size_sex_age_and_pressure_act_as_in_people(healthy: list[Subject]) -> N
     assert 0.15 < slope < 0.7
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**40), st.sampled_from(["train", "test"]), st.integers(0, 2**40))
 def test_every_subject_is_possible(index: int, cohort: str, seed: int) -> None:
     s = sample_subject(index, cohort=cohort, seed=seed)  # type: ignore[arg-type]

@@ -103,7 +103,7 @@ def test_pairs_of_observers_agree_as_the_lectures_did() -> None:
             assert found[1] == pytest.approx(wanted[1], abs=0.4), (pair, structure)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     radius=st.floats(9.0, 30.0),
     wall=st.floats(3.0, 16.0),

@@ -128,7 +128,7 @@ def test_walls_beside_a_cavity_are_run_along_and_one_below_it_is_met() -> None:
     assert runs_along(blood).max() == 0
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.floats(-40.0, -10.0), st.integers(20, 59))
 def test_side_lobes_spread_what_is_bright_across_and_not_in_depth(level: float, beam: int) -> None:
     bright = torch.zeros(GRID)

@@ -147,7 +147,7 @@ def test_pictures_do_not_wrap_around() -> None:
     np.testing.assert_allclose(shown[0], expected, atol=1e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from(VENDORS), st.integers(0, 1000))
 def test_the_same_generator_gives_the_same_image(vendor: Vendor, seed: int) -> None:
     water, fat = halves()

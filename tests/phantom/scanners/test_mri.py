@@ -66,7 +66,7 @@ def test_fat_is_fat_and_air_is_silent() -> None:
     assert (table >= 0).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(VENDORS), st.integers(0, 2**31))
 def test_blood_is_brighter_than_muscle_in_every_sample(vendor: Vendor, seed: int) -> None:
     water = signal_table(200, vendor, seeded(seed))[..., 0]

@@ -72,7 +72,7 @@ def test_each_scan_has_its_own_sector() -> None:
         torch.testing.assert_close(seen[inner], torch.ones_like(seen[inner]))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(depth=st.floats(75.0, 110.0), side=st.floats(-15.0, 15.0), radius=st.floats(14.0, 24.0))
 def test_balls_keep_their_volume_and_place(depth: float, side: float, radius: float) -> None:
     r"""A ball of blood in a wall of 10 mm: what is labelled in the box are the same balls."""

@@ -41,7 +41,7 @@ def test_slices_are_shifted_as_scipy_shifts() -> None:
         np.testing.assert_allclose(found[z, 3:-3, 3:-3], expected[3:-3, 3:-3], atol=1e-4)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(shape=st.tuples(st.integers(5, 23), st.integers(2, 12), st.integers(2, 12)), value=st.floats(1.0, 900.0))
 def test_what_is_the_same_everywhere_stays(shape: tuple[int, int, int], value: float) -> None:
     volume = torch.full(shape, value)

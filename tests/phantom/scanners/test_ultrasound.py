@@ -108,7 +108,7 @@ def test_haze_and_noise_fill_blood_and_clutter_its_upper_end() -> None:
     assert risen[12:18].mean() > 5.0 > 2.0 > risen[80:100].mean()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(30.0, 80.0), st.floats(0.5, 3.0), st.floats(-20.0, 5.0), st.integers(0, 2**31))
 def test_the_grey_scale_keeps_the_order_within_bounds(dynamic: float, gamma: float, gain: float, seed: int) -> None:
     intensity = torch.rand((1, 12, 12, 12), generator=seeded(seed)) ** 6 + 1e-9

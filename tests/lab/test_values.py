@@ -87,7 +87,7 @@ def interval(claim: Claim, sample: np.ndarray) -> tuple[float, float]:
     else:
         found = stats.bootstrap((by_subject,), np.mean, method="percentile", n_resamples=200_000, rng=0, batch=20_000)
         low, high = found.confidence_interval
-    if claim.test == "seeds":
+    if claim.test == "seeds" and len(sample) > 1:
         t_low, t_high = by_t(sample.mean(axis=1))
         low, high = min(low, t_low), max(high, t_high)
     return low, high
@@ -112,7 +112,8 @@ def test_every_recorded_claim_follows_from_the_shipped_table(profile: str) -> No
             near = 0.02 * (high - low) + 1e-9
             assert sample.mean() == pytest.approx(kept["estimate"], rel=1e-6, abs=1e-8), metric
             assert (low, high) == (pytest.approx(kept["low"], abs=near), pytest.approx(kept["high"], abs=near)), metric
-            sides.add(claim.rule.side(kept["low"], kept["high"]))
+            too_few = claim.test == "seeds" and len(sample) < 6  # trainings: then no interval decides
+            sides.add("open" if too_few else claim.rule.side(kept["low"], kept["high"]))
         side = "no" if "no" in sides else "open" if "open" in sides else "yes"
         word = {"yes": "shown", "open": "inconclusive", "no": "not shown"}[side]
         longer = row["evidence"].removeprefix("in the longer run: ").split(";")[0]

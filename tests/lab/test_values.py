@@ -82,6 +82,11 @@ def interval(claim: Claim, sample: np.ndarray) -> tuple[float, float]:
         return float(low), float(high)
 
     by_subject = sample.mean(axis=0)
+    if claim.test == "mcnemar":  # Clopper and Pearson's limits of the first method's share of the disagreements
+        first, second = (int((by_subject == sign).sum()) for sign in (1, -1))
+        share = stats.beta.ppf([0.025, 0.975], [first, first + 1], [second + 1, second])
+        low, high = (2.0 * share - 1.0) * (first + second) / len(by_subject)
+        return float(low), float(high)
     if len(by_subject) < 20:
         low, high = by_t(by_subject)
     else:

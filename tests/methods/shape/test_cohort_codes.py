@@ -91,7 +91,8 @@ def test_errors_add_up_to_r2(table: pd.DataFrame) -> None:
         left_out = [table[index].drop(i).mean() for i in table.index]
         assert 1 - missed[f"mean.{index}"].mean() == pytest.approx(r2_score(table[index], left_out))
     shares = explained(missed)
-    assert list(shares.index)[:2] == ["LV mass (g)", "LV edv (mL)"] and "LV ef" in shares.index
+    assert list(shares.index)[:2] == ["LV mass (g)", "LV end-diastolic volume (mL)"]
+    assert "ejection fraction" in shares.index and len(shares) == len(cohort_codes.INDICES)
     assert shares.loc["LV mass (g)", "R2 from codes"] > 0.9 and 0.9 < shares.loc["LV mass (g)", "share"] < 1.1
     assert np.isnan(shares.loc["age (years)", "share"]) or shares.loc["age (years)", "R2 of the oracle"] > 0.02
 

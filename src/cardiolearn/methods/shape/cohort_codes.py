@@ -23,6 +23,10 @@ FEW = 20  # subjects of each group, as many in all as on the slide
 GROUP_WORDS = {"NOR": "healthy", "DCM": "dilated", "HCM": "hypertrophic"}
 #: Indices of a subject, with their units.
 INDICES = {"lv_mass": "g", "lv_edv": "mL", "lv_esv": "mL", "lv_ef": "1", "age": "years", "systolic_pressure": "mmHg"}
+_WORDS = {
+    "lv_mass": "LV mass", "lv_edv": "LV end-diastolic volume", "lv_esv": "LV end-systolic volume",
+    "lv_ef": "ejection fraction", "age": "age", "systolic_pressure": "systolic pressure",
+}  # fmt: skip
 _SHAPE = (
     "lv_edv", "lv_esv", "lv_mass", "rv_edv", "rv_esv", "lv_length", "longitudinal_shortening", "twist",
     "septal_asymmetry", "apical_thickening",
@@ -126,8 +130,7 @@ def explained(missed: pd.DataFrame) -> pd.DataFrame:
     for index, unit in INDICES.items():
         ours, best = (1 - missed[f"{who}.{index}"] for who in ("codes", "oracle"))
         low, high = mean_interval(ours)
-        name = index.replace("_", " ").replace("lv e", "LV e").replace("lv m", "LV m")
-        rows[name if unit == "1" else f"{name} ({unit})"] = {
+        rows[_WORDS[index] if unit == "1" else f"{_WORDS[index]} ({unit})"] = {
             "R2 from codes": round(ours.mean(), 2), "95 % interval": f"{low:.2f} to {high:.2f}",
             "R2 of the oracle": round(best.mean(), 2),
             "share": round(share_of_oracle(ours.mean(), best.mean()), 2),

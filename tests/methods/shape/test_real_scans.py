@@ -3,6 +3,7 @@ r"""Networks on scans of studies: each phase in its place, what cannot be placed
 from __future__ import annotations
 
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hearts import seeded
 from torch import Tensor, nn
 
 from cardiolearn.imaging.image import Image
-from cardiolearn.methods.shape.real_scans import implausible, in_words, rows_of_scans, segmented
+from cardiolearn.methods.shape.real_scans import RealScan, implausible, in_words, rows_of_scans, segmented
 from cardiolearn.phantom.cohorts.volume_maps import SHAPE, SPACING, VolumeMaps, sample_volume
 
 AFFINE = np.diag([SPACING, -SPACING, SPACING, 1.0])
@@ -77,3 +78,15 @@ def test_every_phase_is_segmented_where_it_lies(capsys: pytest.CaptureFixture[st
     assert person is not None and not person.any()
     assert not segmented([study], lambda scan: scan.with_data(torch.zeros(SHAPE)), {"one": Everywhere()})
     assert capsys.readouterr().out.count("passed over, own grid: expected an outline with both ventricles") == 2
+
+
+def test_the_picture_holds_what_a_person_outlined_and_what_was_found_elsewhere() -> None:
+    found, person = torch.zeros(2, 8, 12, 30, dtype=torch.uint8)
+    found[2:4, 5:8, 3:6], person[2:5, 5:8, 20:24] = 1, 1
+    stack: Any = SimpleNamespace(stack=torch.zeros(1, 1, 2, 12, 30))
+    scan = RealScan("P1 ED", stack, {"one": Image(found, AFFINE)}, Image(person, AFFINE))
+    (line,) = rows_of_scans([scan]).values()
+    seen = {name: line[name].labels for name in ("one", "a person")}
+    assert {name: int(labels.sum()) for name, labels in seen.items() if labels is not None} == {
+        "one": 2 * 3, "a person": 3 * 4
+    }  # fmt: skip

@@ -124,12 +124,12 @@ def to_record(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def explained(missed: pd.DataFrame) -> pd.DataFrame:
-    r"""R^2 of each index, from the `errors`: from `codes`, with its 95 % interval, by the `oracle`, and the `share` of
-    the oracle's (NaN where that is near 0)."""
+    r"""R^2 of each index, from the `errors`: from `codes`, with the 95 % interval of the gain over the mean, by the
+    `oracle`, and the `share` of the oracle's (NaN where that is near 0)."""
     rows = {}
     for index, unit in INDICES.items():
         ours, best = (1 - missed[f"{who}.{index}"] for who in ("codes", "oracle"))
-        low, high = mean_interval(ours)
+        low, high = mean_interval(missed[f"mean.{index}"] - missed[f"codes.{index}"])
         rows[_WORDS[index] if unit == "1" else f"{_WORDS[index]} ({unit})"] = {
             "R2 from codes": round(ours.mean(), 2), "95 % interval": f"{low:.2f} to {high:.2f}",
             "R2 of the oracle": round(best.mean(), 2),

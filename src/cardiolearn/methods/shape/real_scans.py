@@ -2,7 +2,7 @@ r"""Networks that have seen simulated stacks alone, on real short-axis scans: pi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -86,7 +86,7 @@ def rows_of_scans(scans: Iterable[RealScan]) -> dict[str, dict[str, Panel]]:
         if not seen:
             continue
         height = len(seen[0])
-        cut = LongCut.through(torch.stack(seen).amax(0) if scan.person is None else _known(scan.person.data, seen[0]))
+        cut = LongCut.through(_all_of([*([scan.person.data] if scan.person is not None else []), *seen]))
         picture = cut(scan.stack.stack[0, 0], height)
         line = {"what goes in": Panel(picture)}
         line |= {name: Panel(picture, cut(labels.data, height)) for name, labels in scan.found.items()}
@@ -95,9 +95,12 @@ def rows_of_scans(scans: Iterable[RealScan]) -> dict[str, dict[str, Panel]]:
     return rows
 
 
-def _known(person: Tensor, found: Tensor) -> Tensor:
-    r"""A person's outline, or what was found where that has no left ventricle."""
-    return person if (person == 1).any() else found
+def _all_of(outlines: Sequence[Tensor]) -> Tensor:
+    r"""What any of the outlines `(Z, Y, X)` calls heart, so that none is cut off; the first to label a voxel counts."""
+    every = torch.zeros_like(outlines[0])
+    for labels in reversed(outlines):
+        every = torch.where(labels > 0, labels.to(every.dtype), every)
+    return every
 
 
 def _grid(found: Mapping[str, Image]) -> tuple[int, ...]:

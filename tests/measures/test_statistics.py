@@ -18,6 +18,7 @@ from cardiolearn.measures.statistics import (
     auc,
     bland_altman,
     bootstrap_interval,
+    gain_interval,
     mcnemar_exact,
     mcnemar_interval,
     mean_interval,
@@ -148,3 +149,18 @@ def test_the_shares_of_a_rank_correlation_have_its_mean_and_its_spread() -> None
             rank_correlation_shares(range(6), constant)
     with pytest.raises(InputError, match="at least 5"):
         rank_correlation_shares(range(4), range(4))
+
+
+def test_the_interval_of_a_gain_is_scipys_of_the_ratio() -> None:
+    rng = np.random.default_rng(3)
+    theirs = rng.exponential(size=80)
+    ours = 0.3 * theirs + 0.1 * rng.exponential(size=80)
+    low, high = gain_interval(ours, theirs)
+
+    def gain(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
+        return 1.0 - a.mean(axis=axis) / b.mean(axis=axis)
+
+    found = stats.bootstrap((ours, theirs), gain, paired=True, method="percentile", rng=1).confidence_interval
+    width = found.high - found.low
+    assert low == pytest.approx(found.low, abs=0.05 * width) and high == pytest.approx(found.high, abs=0.05 * width)
+    assert gain_interval(theirs, theirs) == (0.0, 0.0)

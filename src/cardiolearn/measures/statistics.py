@@ -53,6 +53,19 @@ def paired_bootstrap_interval(
     return bootstrap_interval(first - second, level, n, seed)
 
 
+def gain_interval(
+    ours: ArrayLike, theirs: ArrayLike, level: float = 0.95, n: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    r"""Percentile bootstrap interval of `1 - mean(ours) / mean(theirs)`, errors of two methods in the same subjects: by
+    what share ours are smaller. With the squared errors of the mean for `theirs` it is that of R^2."""
+    first, second = _pair(ours, theirs)
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(0, first.size, (n, first.size))
+    gains = 1.0 - first[picks].mean(axis=1) / second[picks].mean(axis=1)
+    low, high = np.quantile(gains, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
 def t_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     r"""Student's t interval of a mean: what would other seeds, or a few other patients, give?
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cardiolearn.measures.statistics import mean_interval
+from cardiolearn.measures.statistics import gain_interval
 from cardiolearn.methods.shape.code_worth import Rivals, read_from, rivals, share_of_oracle, squared_errors, told_apart
 from cardiolearn.methods.shape.codes import MaskComponents, codes_of_labels
 from cardiolearn.phantom.body.disease import GROUPS
@@ -124,12 +124,12 @@ def to_record(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def explained(missed: pd.DataFrame) -> pd.DataFrame:
-    r"""R^2 of each index, from the `errors`: from `codes`, with the 95 % interval of the gain over the mean, by the
+    r"""R^2 of each index, from the `errors`: from `codes`, with its 95 % interval, by the
     `oracle`, and the `share` of the oracle's (NaN where that is near 0)."""
     rows = {}
     for index, unit in INDICES.items():
         ours, best = (1 - missed[f"{who}.{index}"] for who in ("codes", "oracle"))
-        low, high = mean_interval(missed[f"mean.{index}"] - missed[f"codes.{index}"])
+        low, high = gain_interval(missed[f"codes.{index}"], missed[f"mean.{index}"])
         rows[_WORDS[index] if unit == "1" else f"{_WORDS[index]} ({unit})"] = {
             "R2 from codes": round(ours.mean(), 2), "95 % interval": f"{low:.2f} to {high:.2f}",
             "R2 of the oracle": round(best.mean(), 2),

@@ -39,10 +39,7 @@ def bootstrap_interval(values: ArrayLike, level: float = 0.95, n: int = 10_000, 
     True
     """
     array = _finite(values, at_least=2)
-    rng = np.random.default_rng(seed)
-    means = array[rng.integers(0, array.size, (n, array.size))].mean(axis=1)
-    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
-    return float(low), float(high)
+    return _limits(array[_resamples(array.size, n, seed)].mean(axis=1), level)
 
 
 def paired_bootstrap_interval(
@@ -59,11 +56,8 @@ def gain_interval(
     r"""Percentile bootstrap interval of `1 - mean(ours) / mean(theirs)`, errors of two methods in the same subjects: by
     what share ours are smaller. With the squared errors of the mean for `theirs` it is that of R^2."""
     first, second = _pair(ours, theirs)
-    rng = np.random.default_rng(seed)
-    picks = rng.integers(0, first.size, (n, first.size))
-    gains = 1.0 - first[picks].mean(axis=1) / second[picks].mean(axis=1)
-    low, high = np.quantile(gains, ((1 - level) / 2, (1 + level) / 2))
-    return float(low), float(high)
+    picks = _resamples(first.size, n, seed)
+    return _limits(1.0 - first[picks].mean(axis=1) / second[picks].mean(axis=1), level)
 
 
 def t_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
@@ -185,6 +179,16 @@ def auc(scores: ArrayLike, truth: Sequence[int] | NDArray[np.integer] | NDArray[
     if labels.size != values.size or set(labels.tolist()) != {0, 1}:
         raise InputError(f"auc: expected {values.size} labels of 0 and 1, got {labels.size} of {sorted(set(labels))}")
     return float(roc_auc_score(labels, values))
+
+
+def _resamples(size: int, n: int, seed: int) -> NDArray[np.int64]:
+    r"""Which subjects each of `n` resamples takes, `(n, size)`."""
+    return np.random.default_rng(seed).integers(0, size, (n, size))
+
+
+def _limits(draws: NDArray[np.float64], level: float) -> tuple[float, float]:
+    low, high = np.quantile(draws, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
 
 
 def _finite(values: ArrayLike, at_least: int) -> NDArray[np.float64]:

@@ -124,8 +124,8 @@ def to_record(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def explained(missed: pd.DataFrame) -> pd.DataFrame:
-    r"""R^2 of each index, from the `errors`: from `codes`, with its 95 % interval, by the
-    `oracle`, and the `share` of the oracle's (NaN where that is near 0)."""
+    r"""R^2 of each index, from the `errors`: from `codes`, with its 95 % interval, by the `oracle`, and the `share` of
+    the oracle's (NaN where that is near 0)."""
     rows = {}
     for index, unit in INDICES.items():
         ours, best = (1 - missed[f"{who}.{index}"] for who in ("codes", "oracle"))

@@ -86,7 +86,8 @@ def rows_of_scans(scans: Iterable[RealScan]) -> dict[str, dict[str, Panel]]:
         if not seen:
             continue
         height = len(seen[0])
-        cut = LongCut.through(_all_of([*([scan.person.data] if scan.person is not None else []), *seen]))
+        outlines = seen if scan.person is None else [scan.person.data, *seen]
+        cut = LongCut.through(_all_of(outlines))
         picture = cut(scan.stack.stack[0, 0], height)
         line = {"what goes in": Panel(picture)}
         line |= {name: Panel(picture, cut(labels.data, height)) for name, labels in scan.found.items()}

@@ -51,7 +51,7 @@ def with_cost(trainings: pd.DataFrame) -> pd.DataFrame:
 
 
 def compared(trainings: pd.DataFrame, habits: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    r"""What `Run.record` is given, by the record's name.
+    r"""What `Run.record_all` is given, by the record's name.
 
     Args:
         trainings: of `train_variants`, `with_cost`.

@@ -17,6 +17,7 @@ from cardiolearn.errors import InputError
 from cardiolearn.imaging.image import Image
 
 _FLAT = 1e-6  # variance below which a block shows nothing
+_NEARER = 1e-9  # by how much a place has to be more alike for each voxel that it is farther off, squared
 
 
 @dataclass(frozen=True)
@@ -94,37 +95,49 @@ def matches(fixed: Image, moving: Image, alignment: Tensor, settings: MatchingSe
     still = fixed.data.float()
     seen = F.pad(warped(moving, alignment, fixed), (reach,) * 6)
     mean, spread = _moments(still, size)
-    best, step = torch.full_like(mean, -1.0), torch.zeros((*mean.shape, 3), device=mean.device)
-    nearest_first = sorted(product(range(-reach, reach + 1), repeat=3), key=lambda d: sum(k * k for k in d))
-    for dz, dy, dx in nearest_first:
-        z, y, x = (slice(reach + d, reach + d + n) for d, n in zip((dz, dy, dx), still.shape, strict=True))
-        moved = seen[z, y, x]
+    alike = []
+    for step in product(range(2 * reach + 1), repeat=3):
+        moved = seen[tuple(slice(d, d + n) for d, n in zip(step, still.shape, strict=True))]
         other, other_spread = _moments(moved, size)
         cross = F.avg_pool3d((still * moved)[None, None], size)[0, 0] - mean * other
-        alike = cross**2 / (spread * other_spread).clamp_min(_FLAT**2)
-        better = (alike > best) & (other_spread > _FLAT)
-        best = torch.where(better, alike, best)
-        step[better] = torch.tensor([dx, dy, dz], dtype=step.dtype, device=step.device)
-    return _in_world(fixed, alignment, (spread, best, step), settings)
+        squared = cross**2 / (spread * other_spread).clamp_min(_FLAT**2)
+        alike.append(torch.where(other_spread > _FLAT, squared, -1.0).flatten())
+    best, steps = most_alike(torch.stack(alike).unflatten(0, (2 * reach + 1,) * 3))
+    enough = torch.quantile(spread.flatten(), 1.0 - settings.textured)
+    chosen = (spread >= enough) & (spread > _FLAT) & (best >= 0.0).reshape(spread.shape)
+    middles = chosen.nonzero().flip(1).double().cpu() * settings.block + 0.5 * (settings.block - 1)
+    affine, start = torch.tensor(fixed.affine), alignment.double()
+    steps = steps[chosen.flatten()].double().cpu()
+    places, aims = (points @ affine[:3, :3].T + affine[:3, 3] for points in (middles, middles + steps))
+    return places, aims @ start[:3, :3].T + start[:3, 3]
+
+
+def most_alike(alike: Tensor) -> tuple[Tensor, Tensor]:
+    r"""The highest of `alike` `(S, S, S, n)`, by steps along (z, y, x) about the middle, for each of n blocks `(n,)`; and
+    the step `(n, 3)`, (x, y, z), to it: between voxels where a parabola through both neighbours has its top."""
+    size, blocks = alike.shape[0], torch.arange(alike.shape[3], device=alike.device)
+    axis = torch.arange(size, device=alike.device) - size // 2
+    far = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2
+    nearest = alike - _NEARER * far[..., None]  # of equal ones the nearest
+    place = torch.stack(torch.unravel_index(nearest.flatten(0, 2).argmax(0), (size,) * 3), 1)
+    top = alike[(*place.unbind(1), blocks)]
+    steps = (place - size // 2).to(alike.dtype)
+    for k in range(3):
+        aside = [place.clone(), place.clone()]
+        for neighbour, d in zip(aside, (-1, 1), strict=True):
+            neighbour[:, k] += d
+        inside = (place[:, k] > 0) & (place[:, k] < size - 1)
+        low, high = (alike[(*part.clamp(0, size - 1).unbind(1), blocks)] for part in aside)
+        bend = low - 2.0 * top + high
+        shift = 0.5 * (low - high) / torch.where(bend < -_FLAT, bend, -1.0)
+        steps[:, k] += torch.where(inside & (bend < -_FLAT) & (low >= 0) & (high >= 0), shift.clamp(-0.5, 0.5), 0.0)
+    return top, steps.flip(1)
 
 
 def _moments(picture: Tensor, size: int) -> tuple[Tensor, Tensor]:
     # Mean and variance in each block.
     mean, squares = F.avg_pool3d(torch.stack((picture, picture**2))[:, None], size)[:, 0]
     return mean, (squares - mean**2).clamp_min(0.0)
-
-
-def _in_world(
-    fixed: Image, alignment: Tensor, found: tuple[Tensor, Tensor, Tensor], settings: MatchingSettings
-) -> tuple[Tensor, Tensor]:
-    spread, best, step = found
-    enough = torch.quantile(spread.flatten(), 1.0 - settings.textured)
-    chosen = (spread >= enough) & (spread > _FLAT) & (best >= 0.0)
-    middles = chosen.nonzero().flip(1).double() * settings.block + 0.5 * (settings.block - 1)
-    affine, alignment = torch.tensor(fixed.affine), alignment.double()
-    middles, aims = middles.cpu(), (middles + step[chosen].double()).cpu()
-    places, aims = (points @ affine[:3, :3].T + affine[:3, 3] for points in (middles, aims))
-    return places, aims @ alignment[:3, :3].T + alignment[:3, 3]
 
 
 def trimmed_fit(places: Tensor, aims: Tensor, kept: float, *, affine: bool) -> Tensor:

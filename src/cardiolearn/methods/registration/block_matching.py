@@ -113,8 +113,8 @@ def matches(fixed: Image, moving: Image, alignment: Tensor, settings: MatchingSe
 
 
 def most_alike(alike: Tensor) -> tuple[Tensor, Tensor]:
-    r"""The highest of `alike` `(S, S, S, n)`, by steps along (z, y, x) about the middle, for each of n blocks `(n,)`; and
-    the step `(n, 3)`, (x, y, z), to it: between voxels where a parabola through both neighbours has its top."""
+    r"""The highest of `alike` `(S, S, S, n)`, by steps along (z, y, x) about the middle, for each of n blocks `(n,)`;
+    and the step `(n, 3)`, (x, y, z), to it: between voxels where a parabola through both neighbours has its top."""
     size, blocks = alike.shape[0], torch.arange(alike.shape[3], device=alike.device)
     axis = torch.arange(size, device=alike.device) - size // 2
     far = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2

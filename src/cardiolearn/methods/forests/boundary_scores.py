@@ -1,0 +1,106 @@
+r"""How good an edge map is: precision and recall of thin edges against the true border, within a tolerance in mm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from cardiolearn.errors import InputError
+from cardiolearn.methods.forests.channels import smooth
+
+LEVELS = 64  # thresholds at which precision and recall are counted
+
+
+class Curve(NamedTuple):
+    r"""Of thresholds `(LEVELS,)`, rising: how many edge voxels are `found`, how many of them are `right` (near a true
+    border), how many voxels of the true border are `met` (near an edge), and their number `there`."""
+
+    found: NDArray[np.float64]
+    right: NDArray[np.float64]
+    met: NDArray[np.float64]
+    there: float
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        return np.divide(self.right, self.found, out=np.ones_like(self.found), where=self.found > 0)
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        return self.met / self.there
+
+
+def thinned(edges: Tensor) -> Tensor:
+    r"""An edge map `([Z,] Y, X)` with 0 wherever one of both neighbours across the edge is stronger.
+
+    Source: Canny, PAMI 1986: what is across is the direction in which the map bends most (deviation: here that of the
+    gradient of the smoothed map).
+    """
+    slopes = torch.stack(list(torch.gradient(smooth(edges, 2))))
+    across = slopes / slopes.norm(dim=0).clamp_min(1e-9)
+    axes = [torch.arange(size, device=edges.device, dtype=edges.dtype) for size in edges.shape]
+    here = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    strongest = torch.maximum(_at(edges, here + across), _at(edges, here - across))
+    return torch.where(edges >= strongest, edges, 0.0)
+
+
+def _at(picture: Tensor, places: Tensor) -> Tensor:
+    # Linear, at places (axes, ...) in voxels.
+    sizes = torch.tensor(picture.shape, device=picture.device, dtype=picture.dtype)
+    sizes = sizes.view(-1, *(1,) * picture.ndim)
+    grid = (2.0 * places / (sizes - 1.0).clamp_min(1.0) - 1.0).flip(0).movedim(0, -1)
+    return F.grid_sample(picture[None, None], grid[None], padding_mode="border", align_corners=True)[0, 0]
+
+
+def curve(edges: Tensor, border: Tensor, spacing: Sequence[float], tolerance: float) -> Curve:
+    r"""Precision and recall of an edge map in [0, 1] against the voxels of a true `border`, both `([Z,] Y, X)`.
+
+    Args:
+        edges: thinned, or a mask of edges.
+        spacing: mm along the arrays' axes, in their order.
+        tolerance: mm.
+
+    Raises:
+        InputError: shapes that differ, or no border.
+    """
+    if edges.shape != border.shape or not border.any():
+        raise InputError(f"border: expected some of shape {tuple(edges.shape)}, got {int(border.sum())} voxels of "
+                         f"{tuple(border.shape)}")  # fmt: skip
+    values, true = edges.cpu().double().numpy(), border.cpu().numpy().astype(bool)
+    near = ndimage.distance_transform_edt(~true, sampling=spacing) <= tolerance
+    reach = [int(tolerance // step) for step in spacing]
+    away = np.meshgrid(*(np.arange(-r, r + 1) * step for r, step in zip(reach, spacing, strict=True)), indexing="ij")
+    ball = np.sqrt(sum(part**2 for part in away)) <= tolerance
+    strongest = ndimage.grey_dilation(values, footprint=ball, mode="constant", cval=0.0)
+    levels = (np.arange(LEVELS) + 0.5) / LEVELS
+    found, right, met = (_above(part, levels) for part in (values, values[near], strongest[true]))
+    return Curve(found, right, met, float(true.sum()))
+
+
+def _above(values: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    return len(values.ravel()) - np.searchsorted(np.sort(values, axis=None), levels).astype(np.float64)
+
+
+def pooled(curves: Sequence[Curve]) -> Curve:
+    r"""The curve of several images at common thresholds."""
+    found, right, met = (np.sum([part[k] for part in curves], 0) for k in range(3))
+    return Curve(found, right, met, sum(part.there for part in curves))
+
+
+def average_precision(of: Curve) -> float:
+    r"""The area under precision over recall; a precision counts as high as any at a higher recall."""
+    recall = np.concatenate([[0.0], of.recall[::-1]])
+    best = np.maximum.accumulate(of.precision)[::-1]
+    return float(np.sum(np.diff(recall) * best))
+
+
+def best_f(of: Curve) -> float:
+    r"""The highest harmonic mean of precision and recall: of one image, or (ODS) of a set at one threshold."""
+    both = of.precision + of.recall
+    return float(np.max(np.divide(2.0 * of.precision * of.recall, both, out=np.zeros_like(both), where=both > 0)))

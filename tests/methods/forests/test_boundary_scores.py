@@ -1,0 +1,74 @@
+r"""Scores of edge maps against counting by hand and scikit-learn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+from sklearn.metrics import average_precision_score
+
+from cardiolearn.errors import InputError
+from cardiolearn.methods.forests import boundary_scores as scores
+
+SPACING, TOLERANCE = (2.0, 1.0), 2.5
+
+
+def both(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    edges = torch.rand((9, 14), generator=generator)
+    return edges, torch.rand((9, 14), generator=generator) > 0.93
+
+
+def test_counts_are_those_of_all_pairs_of_voxels() -> None:
+    edges, border = both()
+    found = scores.curve(edges, border, SPACING, TOLERANCE)
+    true = border.nonzero().numpy() * SPACING
+    for level in (3, 40, 60):
+        strong = (edges >= (level + 0.5) / scores.LEVELS).nonzero().numpy() * SPACING
+        apart = cdist(strong, true) <= TOLERANCE
+        assert (found.found[level], found.right[level]) == (len(strong), apart.any(1).sum())
+        assert (found.met[level], found.there) == (apart.any(0).sum(), len(true))
+
+
+def test_average_precision_is_scikit_learns_where_nothing_is_tolerated() -> None:
+    # Without tolerance an edge voxel is right where the border is, so voxels are samples.
+    edges, border = both(1)
+    rounded = ((edges * scores.LEVELS).floor() + 0.5) / scores.LEVELS  # no two thresholds between equal values
+    ours = scores.average_precision(scores.curve(rounded, border, SPACING, 0.0))
+    theirs = average_precision_score(border.flatten(), rounded.flatten())
+    assert theirs <= ours < theirs + 0.1  # ours takes the best precision at a higher recall
+
+
+def test_the_true_border_is_perfect_and_its_opposite_worthless() -> None:
+    _, border = both(2)
+    assert scores.average_precision(scores.curve(border.float(), border, SPACING, 0.0)) == 1.0
+    assert scores.best_f(scores.curve(border.float(), border, SPACING, 0.0)) == 1.0
+    assert scores.best_f(scores.curve((~border).float(), border, SPACING, 0.0)) == 0.0
+    empty = scores.curve(torch.zeros(9, 14), border, SPACING, TOLERANCE)
+    assert scores.average_precision(empty) == scores.best_f(empty) == 0.0
+
+
+def test_a_set_is_scored_at_common_thresholds() -> None:
+    one, other = (scores.curve(*both(seed), SPACING, TOLERANCE) for seed in (3, 4))
+    pooled = scores.pooled([one, other])
+    assert pooled.there == one.there + other.there and (pooled.right == one.right + other.right).all()
+    assert scores.best_f(pooled) <= max(scores.best_f(one), scores.best_f(other))
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_thick_edge_becomes_a_thin_one_at_its_ridge(axes: int) -> None:
+    away = torch.arange(21.0)[:, None].expand(21, 17) - 9.0
+    edges = torch.exp(-0.5 * (away / 2.0) ** 2)
+    if axes == 3:
+        edges = edges[:, :, None].expand(-1, -1, 12).contiguous()
+    thin = scores.thinned(edges)
+    inner = thin[3:-3]
+    assert (inner.flatten(1).sum(1) > 0).nonzero().flatten().tolist() == [6] and inner[6].min() == 1.0
+
+
+def test_no_border_and_other_shapes_are_refused() -> None:
+    edges, border = both()
+    with pytest.raises(InputError, match=r"border: expected some of shape \(9, 14\), got 0 voxels"):
+        scores.curve(edges, border & False, SPACING, 1.0)
+    with pytest.raises(InputError, match=r"border: expected some of shape \(9, 14\), got"):
+        scores.curve(edges, border[1:], SPACING, 1.0)

@@ -84,7 +84,7 @@ def test_a_subject_is_the_same_every_time_and_groups_are_others() -> None:
 def test_cohorts_are_sampled_once_25_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[object, ...]] = []
 
-    def quick(index: int, cohort: Cohort, seed: int, group: Group | None) -> VolumeMaps:
+    def quick(index: int, cohort: Cohort, seed: int, group: Group | None, *, fine: bool = False) -> VolumeMaps:
         asked.append((index, cohort, seed, group))
         one = torch.full((1, 2, 4, 3, 2), index, dtype=torch.uint8)
         return VolumeMaps(one, one + 1)

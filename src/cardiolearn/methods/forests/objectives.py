@@ -18,6 +18,7 @@ from cardiolearn.methods.forests.structured_labels import two_classes
 
 Floats = NDArray[np.float64]
 Nodes = NDArray[np.int64]  # where the samples of each node begin, and after the last their number
+Among = tuple[int, int | None]  # features from one number to before another; None stands for the end
 
 
 class Objective(Protocol):
@@ -26,6 +27,10 @@ class Objective(Protocol):
     @property
     def tries(self) -> float:
         r"""Share of the features that a node tries; 0 stands for their square root."""
+
+    @property
+    def among(self) -> Among:
+        r"""Which features its nodes may ask."""
 
     def summed(self, rows: NDArray[np.int64], starts: Nodes, generator: np.random.Generator) -> Floats:
         r"""The numbers `(n, m)` that are summed over samples; the first is 1 for a sample that counts.
@@ -74,6 +79,7 @@ class Classes:
     count: int
     by_gini: bool = False
     tries: float = 0.0
+    among: Among = (0, None)
 
     def __post_init__(self) -> None:
         whole = np.issubdtype(self.labels.dtype, np.integer)
@@ -99,6 +105,7 @@ class Structured:
     patches: NDArray[np.uint8]
     pairs: int = 600
     tries: float = 0.0
+    among: Among = (0, None)
 
     def summed(self, rows: NDArray[np.int64], starts: Nodes, generator: np.random.Generator) -> Floats:
         flat = self.patches.reshape(len(self.patches), -1)
@@ -122,6 +129,7 @@ class Spread:
     values: Floats
     weights: Floats
     tries: float = 1.0 / 3.0
+    among: Among = (0, None)
 
     def summed(self, rows: NDArray[np.int64], starts: Nodes, generator: np.random.Generator) -> Floats:
         weighed = self.values[rows] * self.weights

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cardiolearn.errors import InputError
 from cardiolearn.methods.forests.objectives import Floats, Nodes, Objective
 
 _ROUNDING = 1e-9  # of a node's cost: what falls by less does not fall
@@ -45,7 +46,12 @@ def best_splits(
         features: of all samples, `(f, n)`.
         rows, starts: the nodes' samples, as for `Objective.summed`.
         smallest: samples that either side has at least.
+
+    Raises:
+        InputError: there is none of the features that the objective's nodes may ask.
     """
+    begin, end = objective.among
+    features = _some_of(features, begin, end)
     level = _Asked(rows, starts, objective.summed(rows, starts, generator))
     best = unsplit(len(starts) - 1)
     untried = generator.random((len(starts) - 1, len(features)), np.float32)  # the smallest are tried first
@@ -59,7 +65,15 @@ def best_splits(
         best.take(still, _search(features, level.some(still), objective, smallest, tried, generator))
         untried[np.flatnonzero(still)[:, None], tried] = np.inf
         still &= best.feature < 0
+    best.feature[best.feature >= 0] += begin
     return best
+
+
+def _some_of(features: NDArray[np.float32], begin: int, end: int | None) -> NDArray[np.float32]:
+    some = features[begin:end]
+    if begin < 0 or not len(some):
+        raise InputError(f"objective: expected features among {len(features)}, got {begin} to {end}")
+    return some
 
 
 class _Asked(NamedTuple):

@@ -28,7 +28,8 @@ _BLOCK = 25  # subjects to a file
 _SAMPLERS = tuple(
     f"cardiolearn.phantom.cohorts.{name}"
     for name in (
-        "rendering", "slice_maps", "studies", "ultrasound_volumes", "volume_maps", "volume_rendering", "volumes",
+        "ct_volumes", "mr_volumes", "poses", "rendering", "slice_maps", "studies", "ultrasound_volumes", "volume_maps",
+        "volume_rendering", "volumes",
     )
 )  # fmt: skip
 _HEARTS = ("cardiolearn.phantom.", "cardiolearn.imaging.structures")  # where what hearts depend on is said

@@ -15,7 +15,7 @@ from cardiolearn.phantom.body.disease import Cohort, Group
 from cardiolearn.phantom.body.scene import Scene
 from cardiolearn.phantom.body.subject import sample_subject
 from cardiolearn.phantom.cohorts.cache import kept_in_blocks
-from cardiolearn.phantom.scanners.probe import met_by_beams, place_probe
+from cardiolearn.phantom.scanners.probe import Probe, met_by_beams, place_probe
 from cardiolearn.phantom.scanners.sector import SHAPE, SPACING
 from cardiolearn.phantom.scanners.ultrasound import ANY_ECHOGRAPH, Echograph, scan_ultrasound
 
@@ -40,8 +40,12 @@ def sample_beams(
     alike on every `device`."""
     subject = sample_subject(index, cohort=cohort, seed=seed, group=group)
     scene = Scene(subject, device)
-    probe = place_probe(scene, torch.Generator("cpu").manual_seed((subject.seed * 7 + 6) % 2**62))
-    return UltrasoundVolumes(met_by_beams(scene, probe, ACTIVATIONS)[None])
+    return UltrasoundVolumes(met_by_beams(scene, own_probe(scene), ACTIVATIONS)[None])
+
+
+def own_probe(scene: Scene) -> Probe:
+    r"""The probe that a subject's heart is seen with, always the same one."""
+    return place_probe(scene, torch.Generator("cpu").manual_seed((scene.subject.seed * 7 + 6) % 2**62))
 
 
 def sample_ultrasound_volumes(

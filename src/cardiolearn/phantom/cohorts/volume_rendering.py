@@ -13,16 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.intensity import percentiles_of_some
+from cardiolearn.phantom.cohorts.mr_volumes import thin_slices
 from cardiolearn.phantom.cohorts.volume_maps import SHAPE, SPACING, VolumeMaps
-from cardiolearn.phantom.cohorts.volumes import quiet
-from cardiolearn.phantom.scanners.exposure import magnitude, sample_exposure
-from cardiolearn.phantom.scanners.free_walls import along_free_walls, near_free_walls, with_blood
-from cardiolearn.phantom.scanners.mri import ANY_VENDOR, TEXTURE, Vendor, signal_table, uniform
+from cardiolearn.phantom.scanners.mri import ANY_VENDOR, Vendor, uniform
 from cardiolearn.phantom.scanners.thick_slices import clinical_stack
 
 FACTOR = 4  # thin slices to a thick one: 10 mm from slice to slice
@@ -85,7 +82,7 @@ def render_stacks(
     device of the maps, which must be that of the `generator`. About 0.06 s of one core a heart.
     """
     tissue, label = maps.tissue.flatten(0, 1)[picks], maps.label.flatten(0, 1)[picks]
-    thin = _thin_slices(tissue, vendor, generator)
+    thin = thin_slices(tissue, maps.spacing, vendor, generator)
     stack = torch.stack([_thick_slices(volume, degradation.shift, generator) for volume in thin])
     stack = _fade(stack, degradation.low_contrast, generator)
     noise = uniform(len(picks), vendor.noise, generator)[:, None, None, None]
@@ -94,18 +91,6 @@ def render_stacks(
     stack, thin = _normalised(stack, thin, generator)
     there = torch.rand(stack.shape[:2], generator=generator, device=generator.device) >= degradation.missing
     return RenderedStacks((stack * there[..., None, None])[:, None], thin[:, None], label.long())
-
-
-def _thin_slices(tissue: Tensor, vendor: Vendor, generator: torch.Generator) -> Tensor:
-    # Magnitude pictures (n, Z, Y, X) with little noise; blood is near 1. The slices of a heart are one scan.
-    table = signal_table(len(tissue), vendor, generator)
-    texture = TEXTURE[None, :, None].to(table.device).expand(len(table), -1, -1)
-    pictures = []
-    for codes, signals in zip(tissue, with_blood(torch.cat((table, texture), -1)), strict=True):
-        exposure = sample_exposure(SHAPE[0], SHAPE[1:], quiet(vendor), generator, noise=generator)
-        seen = along_free_walls(F.embedding(codes.int(), signals), near_free_walls(codes, SPACING), exposure.free_walls)
-        pictures.append(magnitude(*seen, exposure))
-    return torch.stack(pictures)
 
 
 def _thick_slices(thin: Tensor, shift: float, generator: torch.Generator) -> Tensor:

@@ -99,7 +99,7 @@ def scan_ct(tissue: Tensor, spacing: float, scanner: CTScanner, generator: torch
 def attenuation_table(n: int, scanner: CTScanner, generator: torch.Generator) -> Tensor:
     r"""Attenuation of each tissue (HU) in `n` scans, `(n, N_TISSUES)`."""
     device = generator.device
-    table = torch.tensor([_UNENHANCED[tissue] for tissue in Tissue], device=device).repeat(n, 1)
+    table = torch.tensor([_UNENHANCED[tissue] for tissue in Tissue], device=device).float().repeat(n, 1)
     table += uniform(n, scanner.spread, generator)[:, None] * torch.randn(
         table.shape, generator=generator, device=device
     )

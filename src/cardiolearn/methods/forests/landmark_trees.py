@@ -1,0 +1,196 @@
+r"""Trees that learn three things at once: where borders lie, how far the landmarks are, and which pose a heart has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cardiolearn.errors import InputError
+from cardiolearn.methods.forests.channels import SHRINK, channels
+from cardiolearn.methods.forests.edges import EdgeSettings
+from cardiolearn.methods.forests.objectives import Objective, Spread, Structured
+from cardiolearn.methods.forests.pose import mean_landmarks, poses
+from cardiolearn.methods.forests.questions import Answers, Questions, every_question
+from cardiolearn.methods.forests.structured_labels import medoid
+from cardiolearn.methods.forests.training_patches import label_patches, sample_places
+from cardiolearn.methods.forests.tree import Tree, grow
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Subjects:
+    r"""Hearts to learn from: `pictures` `(N, Z, Y, X)` in [0, 1], their `labels` `(N, Z, Y, X)` (uint8), and
+    `landmarks` `(N, L, 3)` in voxels (z, y, x), of voxels with `spacing` mm along (z, y, x).
+
+    Raises:
+        InputError: shapes that do not go together, no subject, or landmarks that are not finite.
+    """
+
+    pictures: Tensor
+    labels: Tensor
+    landmarks: Tensor
+    spacing: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        shape, marks = tuple(self.pictures.shape), tuple(self.landmarks.shape)
+        if len(shape) != 4 or not shape[0] or tuple(self.labels.shape) != shape:
+            raise InputError(f"subjects: expected pictures and labels (N, Z, Y, X), got {shape} and "
+                             f"{tuple(self.labels.shape)}")  # fmt: skip
+        if len(marks) != 3 or marks[0] != shape[0] or marks[2] != 3 or not self.landmarks.isfinite().all():
+            raise InputError(f"landmarks: expected finite numbers ({shape[0]}, L, 3), got {marks}")
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def millimetres(self) -> Floats:
+        r"""The landmarks in mm along the axes, (z, y, x)."""
+        return np.asarray(self.landmarks.double().numpy() * self.spacing)
+
+    def some(self, chosen: Tensor) -> Subjects:
+        r"""Those with these numbers."""
+        return Subjects(self.pictures[chosen], self.labels[chosen], self.landmarks[chosen], self.spacing)
+
+
+class Shares(NamedTuple):
+    r"""How often a node sorts hearts by their pose (`strata`), sorts label patches (`edges`), or brings offsets to
+    landmarks together (`offsets`)."""
+
+    strata: float
+    edges: float
+    offsets: float
+
+
+CLASSIFICATION, REGRESSION = Shares(0.0, 1.0, 0.0), Shares(0.0, 0.0, 1.0)
+UNSTRATIFIED, STRATIFIED = Shares(0.0, 0.5, 0.5), Shares(0.16, 0.42, 0.42)
+
+
+class LandmarkTree(NamedTuple):
+    r"""A tree, and what it knows.
+
+    Its first features are the answers to `questions`, the others are those of the features of a heart's shape with the
+    numbers `shape` `(s,)`. Of each leaf, in the order of its nodes: its label patch in `patches` `(leaves, label, ...)`,
+    and over its places near a border the mean of their `offsets` to the landmarks `(leaves, L, 3)`, mm along (z, y, x),
+    and the trace of their covariance `spread` `(leaves, L)`, mm^2; infinite where there are less than two of them.
+    """
+
+    tree: Tree
+    questions: Questions
+    shape: NDArray[np.int64]
+    patches: NDArray[np.uint8]
+    offsets: Floats
+    spread: Floats
+
+
+class _Samples(NamedTuple):
+    # Of places: the features (f, n), label patches, offsets to landmarks (n, L, 3), whether they are near a border, and
+    # the number of their heart.
+    features: NDArray[np.float32]
+    patches: NDArray[np.uint8]
+    offsets: Floats
+    positive: NDArray[np.bool_]
+    heart: NDArray[np.int64]
+
+
+def grow_landmark_tree(
+    subjects: Subjects, shapes: NDArray[np.float32] | None, shares: Shares, settings: EdgeSettings, seed: int
+) -> LandmarkTree:  # fmt: skip
+    r"""A tree that learns from some hearts.
+
+    Args:
+        shapes: features of each heart's shape `(N, f)`; without them no node sorts hearts.
+
+    Source: Oktay et al., IEEE TMI 2017: the types of nodes, what they lower, and that the offsets of places away from
+    any border are zeros where splits are looked for, and left out of the leaves. See `tree.grow` for deviations.
+
+    Raises:
+        InputError: no share of any type of node that can be had, or features of other subjects.
+    """
+    generator, torches = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    if shapes is not None and len(shapes) != len(subjects):
+        raise InputError(f"shapes: expected features of {len(subjects)} subjects, got those of {len(shapes)}")
+    every = every_question(settings.patch // SHRINK, 3)
+    questions = every.some(_share_of(len(every.channel), settings.share, generator))
+    shape = _share_of(0 if shapes is None else shapes.shape[1], settings.share, generator)
+    known = np.zeros((len(subjects), 0), np.float32) if shapes is None else shapes[:, shape]
+    samples = _sampled(subjects, questions, known, settings, torches)
+    objectives = _objectives(samples, subjects, len(questions.channel), settings.pairs)
+    wanted = {name: share for name, share in shares._asdict().items() if share > 0 and (name != "strata" or len(shape))}
+    if not wanted:
+        raise InputError(f"shares: expected some for nodes that can be had, got {shares}")
+    tree = grow(samples.features, objectives, wanted, settings.growth, generator)
+    number = np.cumsum(tree.feature < 0) - 1
+    leaf = number[tree.leaf_of(samples.features)]
+    near = samples.positive
+    offsets, spread = mean_and_spread(leaf[near], samples.offsets[near], number[-1] + 1)
+    return LandmarkTree(tree, questions, shape, _medoids(leaf, samples.patches, settings.pairs, generator),
+                        offsets, spread)  # fmt: skip
+
+
+def _share_of(count: int, share: float, generator: np.random.Generator) -> NDArray[np.int64]:
+    return np.sort(generator.permutation(count)[: round(share * count)])
+
+
+def _sampled(
+    subjects: Subjects, questions: Questions, shapes: NDArray[np.float32], settings: EdgeSettings,
+    generator: torch.Generator,
+) -> _Samples:  # fmt: skip
+    found = []
+    for number, (picture, labels, marks) in enumerate(
+        zip(subjects.pictures, subjects.labels, subjects.landmarks, strict=True)
+    ):
+        places, positive = sample_places(labels, settings.each, settings.label, generator)
+        answers = Answers(channels(picture), settings.patch // SHRINK).to(questions, places).numpy()
+        features = np.concatenate([answers, shapes[number][:, None].repeat(len(places), 1)])
+        offsets = (marks[None] - places[:, None] * SHRINK).double().numpy() * subjects.spacing
+        offsets[~positive.numpy()] = 0.0
+        patches = label_patches(labels, places, settings.label)
+        found.append(_Samples(features, patches, offsets, positive.numpy(), np.full(len(places), number)))
+    features, *others = zip(*found, strict=True)
+    return _Samples(np.concatenate(features, 1), *(np.concatenate(part) for part in others))
+
+
+def _objectives(samples: _Samples, subjects: Subjects, asked: int, pairs: int) -> Mapping[str, Objective]:
+    # Nodes that sort hearts may ask the features of a heart's shape only, all others the questions.
+    offsets = samples.offsets.reshape(len(samples.offsets), -1)
+    found = poses(subjects.millimetres, mean_landmarks(subjects.millimetres))
+    varies = found.std(0)
+    weights = np.divide(1.0, varies, out=np.zeros(2), where=varies > 0)
+    return {
+        "strata": Spread(found[samples.heart], weights, among=(asked, None)),
+        "edges": Structured(samples.patches, pairs, among=(0, asked)),
+        "offsets": Spread(offsets, np.ones(offsets.shape[1]), among=(0, asked)),
+    }
+
+
+def mean_and_spread(leaf: NDArray[np.int64], offsets: Floats, leaves: int) -> tuple[Floats, Floats]:
+    r"""The mean `(leaves, L, 3)` of `offsets` `(n, L, 3)` at each leaf, and the trace of their covariance `(leaves, L)`;
+    infinite where a leaf has less than two."""
+    many = np.bincount(leaf, minlength=leaves)
+
+    def total(values: Floats) -> Floats:
+        flat = values.reshape(len(values), -1)
+        columns = [np.bincount(leaf, weights=column, minlength=leaves) for column in flat.T]
+        return np.stack(columns, 1).reshape(leaves, *values.shape[1:])
+
+    mean = total(offsets) / np.maximum(many, 1)[:, None, None]
+    squares = total(((offsets - mean[leaf]) ** 2).sum(-1))
+    enough = (many > 1)[:, None]
+    return mean, np.divide(squares, many[:, None] - 1, out=np.full_like(squares, np.inf), where=enough)
+
+
+def _medoids(
+    leaf: NDArray[np.int64], patches: NDArray[np.uint8], pairs: int, generator: np.random.Generator
+) -> NDArray[np.uint8]:
+    # The medoid of the patches at each leaf.
+    order = leaf.argsort(kind="stable")
+    starts = np.flatnonzero(np.diff(leaf[order])) + 1
+    flat = patches.reshape(len(patches), -1)
+    return patches[[part[medoid(flat[part], pairs, generator)] for part in np.split(order, starts)]]

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from cardiolearn.errors import InputError
@@ -89,7 +90,8 @@ def _above(values: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[
 
 def pooled(curves: Sequence[Curve]) -> Curve:
     r"""The curve of several images at common thresholds."""
-    found, right, met = (np.sum([part[k] for part in curves], 0) for k in range(3))
+    names = ("found", "right", "met")
+    found, right, met = (np.sum([getattr(part, name) for part in curves], 0) for name in names)
     return Curve(found, right, met, sum(part.there for part in curves))
 
 
@@ -104,3 +106,35 @@ def best_f(of: Curve) -> float:
     r"""The highest harmonic mean of precision and recall: of one image, or (ODS) of a set at one threshold."""
     both = of.precision + of.recall
     return float(np.max(np.divide(2.0 * of.precision * of.recall, both, out=np.zeros_like(both), where=both > 0)))
+
+
+def mass_beyond(edges: Tensor, border: Tensor, spacing: Sequence[float], beyond: float = 5.0) -> float:
+    r"""The share of an edge map that lies farther than `beyond` mm from the true `border`; 0 for an empty map."""
+    away = ndimage.distance_transform_edt(~border.cpu().numpy().astype(bool), sampling=spacing)
+    values = edges.cpu().double().numpy()
+    return float(values[away > beyond].sum() / max(values.sum(), 1e-12))
+
+
+def roughness(points: NDArray[np.float64], radius: float = 8.0) -> float:
+    r"""How far edge `points` `(n, axes)`, mm, lie from a smooth surface.
+
+    It is the root mean square distance (mm) of a point's neighbours from the plane (in 2D: the line) that fits them
+    best, in the mean over points; NaN where none has enough of them.
+
+    Args:
+        radius: of the neighbourhood, mm; it needs twice as many points as axes.
+    """
+    axes, tree = points.shape[1], cKDTree(points)
+    pairs = tree.query_pairs(radius, output_type="ndarray")
+    one = np.concatenate([pairs[:, 0], pairs[:, 1], np.arange(len(points))])
+    other = np.concatenate([pairs[:, 1], pairs[:, 0], np.arange(len(points))])
+    many = np.bincount(one, minlength=len(points))
+    away = points[other] - points[one]
+    moments = np.concatenate([away, (away[:, :, None] * away[:, None]).reshape(len(away), -1)], 1)
+    sums = (
+        np.stack([np.bincount(one, weights=column, minlength=len(points)) for column in moments.T], 1) / many[:, None]
+    )
+    mean = sums[:, :axes]
+    spread = sums[:, axes:].reshape(-1, axes, axes) - mean[:, :, None] * mean[:, None]
+    least = np.sqrt(np.maximum(np.linalg.eigvalsh(spread)[:, 0], 0.0))
+    return float(least[many >= 2 * axes].mean()) if (many >= 2 * axes).any() else float("nan")

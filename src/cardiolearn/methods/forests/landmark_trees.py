@@ -2,9 +2,10 @@ r"""Trees that learn three things at once: where borders lie, how far the landma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +30,9 @@ class Subjects:
     r"""Hearts to learn from: `pictures` `(N, Z, Y, X)` in [0, 1], their `labels` `(N, Z, Y, X)` (uint8), and
     `landmarks` `(N, L, 3)` in voxels (z, y, x), of voxels with `spacing` mm along (z, y, x).
 
+    Args:
+        persons: the number of each one's person `(N,)`, where some are of the same one; by default none are.
+
     Raises:
         InputError: shapes that do not go together, no subject, or landmarks that are not finite.
     """
@@ -37,6 +41,7 @@ class Subjects:
     labels: Tensor
     landmarks: Tensor
     spacing: tuple[float, float, float]
+    persons: Tensor | None = None
 
     def __post_init__(self) -> None:
         shape, marks = tuple(self.pictures.shape), tuple(self.landmarks.shape)
@@ -45,6 +50,13 @@ class Subjects:
                              f"{tuple(self.labels.shape)}")  # fmt: skip
         if len(marks) != 3 or marks[0] != shape[0] or marks[2] != 3 or not self.landmarks.isfinite().all():
             raise InputError(f"landmarks: expected finite numbers ({shape[0]}, L, 3), got {marks}")
+        if self.persons is not None and self.persons.shape != shape[:1]:
+            raise InputError(f"persons: expected ({shape[0]},), got {tuple(self.persons.shape)}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # To another process as bytes: torch would use shared memory, of which containers have little.
+        arrays = (self.pictures, self.labels, self.landmarks, *([] if self.persons is None else [self.persons]))
+        return _of_arrays, (self.spacing, *(part.numpy() for part in arrays))
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -56,7 +68,13 @@ class Subjects:
 
     def some(self, chosen: Tensor) -> Subjects:
         r"""Those with these numbers."""
-        return Subjects(self.pictures[chosen], self.labels[chosen], self.landmarks[chosen], self.spacing)
+        persons = None if self.persons is None else self.persons[chosen]
+        return Subjects(self.pictures[chosen], self.labels[chosen], self.landmarks[chosen], self.spacing, persons)
+
+
+def _of_arrays(spacing: tuple[float, float, float], *arrays: NDArray[Any]) -> Subjects:
+    pictures, labels, landmarks, *persons = (torch.from_numpy(part) for part in arrays)
+    return Subjects(pictures, labels, landmarks, spacing, *persons)
 
 
 class Shares(NamedTuple):
@@ -76,7 +94,7 @@ class LandmarkTree(NamedTuple):
     r"""A tree, and what it knows.
 
     Its first features are the answers to `questions`, the others are those of the features of a heart's shape with the
-    numbers `shape` `(s,)`. Of each leaf, in the order of its nodes: its label patch in `patches` `(leaves, label, ...)`,
+    numbers `shape` `(s,)`. Of each leaf, in the order of its nodes: its label patch, `patches` `(leaves, label, ...)`;
     and over its places near a border the mean of their `offsets` to the landmarks `(leaves, L, 3)`, mm along (z, y, x),
     and the trace of their covariance `spread` `(leaves, L)`, mm^2; infinite where there are less than two of them.
     """
@@ -90,9 +108,9 @@ class LandmarkTree(NamedTuple):
 
 
 class _Samples(NamedTuple):
-    # Of places: the features (f, n), label patches, offsets to landmarks (n, L, 3), whether they are near a border, and
-    # the number of their heart.
-    features: NDArray[np.float32]
+    # Of places: answers to questions (q, n), label patches, offsets to landmarks (n, L, 3) in mm, whether they are near
+    # a border, and the number of their heart.
+    answers: NDArray[np.float32]
     patches: NDArray[np.uint8]
     offsets: Floats
     positive: NDArray[np.bool_]
@@ -101,8 +119,8 @@ class _Samples(NamedTuple):
 
 def grow_landmark_tree(
     subjects: Subjects, shapes: NDArray[np.float32] | None, shares: Shares, settings: EdgeSettings, seed: int
-) -> LandmarkTree:  # fmt: skip
-    r"""A tree that learns from some hearts.
+) -> LandmarkTree:
+    r"""A tree that learns from some hearts; the same one from the same `seed`.
 
     Args:
         shapes: features of each heart's shape `(N, f)`; without them no node sorts hearts.
@@ -113,55 +131,59 @@ def grow_landmark_tree(
     Raises:
         InputError: no share of any type of node that can be had, or features of other subjects.
     """
-    generator, torches = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     if shapes is not None and len(shapes) != len(subjects):
         raise InputError(f"shapes: expected features of {len(subjects)} subjects, got those of {len(shapes)}")
+    wanted = {name: part for name, part in shares._asdict().items() if part > 0}
+    if shapes is None:
+        wanted.pop("strata", None)
+    if not wanted:
+        raise InputError(f"shares: expected some for a type of node that can be had, got {shares}")
+    generator = np.random.default_rng(seed)
     every = every_question(settings.patch // SHRINK, 3)
     questions = every.some(_share_of(len(every.channel), settings.share, generator))
-    shape = _share_of(0 if shapes is None else shapes.shape[1], settings.share, generator)
-    known = np.zeros((len(subjects), 0), np.float32) if shapes is None else shapes[:, shape]
-    samples = _sampled(subjects, questions, known, settings, torches)
+    known = _share_of(0 if shapes is None else shapes.shape[1], settings.share, generator)
+    samples = _sampled(subjects, questions, settings, generator)
     objectives = _objectives(samples, subjects, len(questions.channel), settings.pairs)
-    wanted = {name: share for name, share in shares._asdict().items() if share > 0 and (name != "strata" or len(shape))}
-    if not wanted:
-        raise InputError(f"shares: expected some for nodes that can be had, got {shares}")
-    tree = grow(samples.features, objectives, wanted, settings.growth, generator)
+    features = samples.answers
+    if shapes is not None:
+        features = np.concatenate([features, shapes[samples.heart][:, known].T])
+    tree = grow(features, objectives, wanted, settings.growth, generator)
     number = np.cumsum(tree.feature < 0) - 1
-    leaf = number[tree.leaf_of(samples.features)]
+    leaf = number[tree.leaf_of(features)]
     near = samples.positive
     offsets, spread = mean_and_spread(leaf[near], samples.offsets[near], number[-1] + 1)
-    return LandmarkTree(tree, questions, shape, _medoids(leaf, samples.patches, settings.pairs, generator),
-                        offsets, spread)  # fmt: skip
+    patches = _medoids(leaf, samples.patches, settings.pairs, generator)
+    return LandmarkTree(tree, questions, known, patches, offsets, spread)
 
 
 def _share_of(count: int, share: float, generator: np.random.Generator) -> NDArray[np.int64]:
-    return np.sort(generator.permutation(count)[: round(share * count)])
+    return np.sort(generator.permutation(count)[: math.ceil(share * count)])
 
 
 def _sampled(
-    subjects: Subjects, questions: Questions, shapes: NDArray[np.float32], settings: EdgeSettings,
-    generator: torch.Generator,
-) -> _Samples:  # fmt: skip
+    subjects: Subjects, questions: Questions, settings: EdgeSettings, generator: np.random.Generator
+) -> _Samples:
+    torches, width = torch.Generator().manual_seed(int(generator.integers(2**62))), settings.patch // SHRINK
     found = []
-    for number, (picture, labels, marks) in enumerate(
-        zip(subjects.pictures, subjects.labels, subjects.landmarks, strict=True)
-    ):
-        places, positive = sample_places(labels, settings.each, settings.label, generator)
-        answers = Answers(channels(picture), settings.patch // SHRINK).to(questions, places).numpy()
-        features = np.concatenate([answers, shapes[number][:, None].repeat(len(places), 1)])
-        offsets = (marks[None] - places[:, None] * SHRINK).double().numpy() * subjects.spacing
+    for number in np.sort(generator.permutation(len(subjects))[: settings.scans]):
+        picture, labels, marks = (part[number] for part in (subjects.pictures, subjects.labels, subjects.landmarks))
+        places, positive = sample_places(labels, settings.each, settings.label, torches)
+        answers = Answers(channels(picture), width).to(questions, places).numpy()
+        offsets = (marks - places[:, None] * SHRINK).double().numpy() * subjects.spacing
         offsets[~positive.numpy()] = 0.0
         patches = label_patches(labels, places, settings.label)
-        found.append(_Samples(features, patches, offsets, positive.numpy(), np.full(len(places), number)))
-    features, *others = zip(*found, strict=True)
-    return _Samples(np.concatenate(features, 1), *(np.concatenate(part) for part in others))
+        found.append(_Samples(answers, patches, offsets, positive.numpy(), np.full(len(places), number)))
+    return _Samples(
+        np.concatenate([one.answers for one in found], 1),
+        *(np.concatenate([one[part] for one in found]) for part in range(1, len(_Samples._fields))),
+    )
 
 
 def _objectives(samples: _Samples, subjects: Subjects, asked: int, pairs: int) -> Mapping[str, Objective]:
     # Nodes that sort hearts may ask the features of a heart's shape only, all others the questions.
     offsets = samples.offsets.reshape(len(samples.offsets), -1)
     found = poses(subjects.millimetres, mean_landmarks(subjects.millimetres))
-    varies = found.std(0)
+    varies = found[np.unique(samples.heart)].std(0)
     weights = np.divide(1.0, varies, out=np.zeros(2), where=varies > 0)
     return {
         "strata": Spread(found[samples.heart], weights, among=(asked, None)),
@@ -171,14 +193,14 @@ def _objectives(samples: _Samples, subjects: Subjects, asked: int, pairs: int) -
 
 
 def mean_and_spread(leaf: NDArray[np.int64], offsets: Floats, leaves: int) -> tuple[Floats, Floats]:
-    r"""The mean `(leaves, L, 3)` of `offsets` `(n, L, 3)` at each leaf, and the trace of their covariance `(leaves, L)`;
-    infinite where a leaf has less than two."""
-    many = np.bincount(leaf, minlength=leaves)
+    r"""The mean `(leaves, L, 3)` of `offsets` `(n, L, 3)` at each `leaf` `(n,)`, and the trace of their covariance
+    `(leaves, L)`; infinite where there are less than two."""
+    many = np.bincount(leaf, minlength=leaves).astype(np.float64)
 
     def total(values: Floats) -> Floats:
         flat = values.reshape(len(values), -1)
         columns = [np.bincount(leaf, weights=column, minlength=leaves) for column in flat.T]
-        return np.stack(columns, 1).reshape(leaves, *values.shape[1:])
+        return np.stack(columns, 1).astype(np.float64).reshape(leaves, *values.shape[1:])
 
     mean = total(offsets) / np.maximum(many, 1)[:, None, None]
     squares = total(((offsets - mean[leaf]) ** 2).sum(-1))

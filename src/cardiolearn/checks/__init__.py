@@ -5,6 +5,7 @@ A new exercise is one `Exercise(...)` in a module of this folder and one name he
 
 from __future__ import annotations
 
+from cardiolearn.checks.forests import hough_vote, information_gain, same_label, trimmed_step
 from cardiolearn.checks.fully_convolutional import skip_join, training_step, weighted_loss
 from cardiolearn.checks.segmentation import contour_distance, dice, ejection_fraction, volume
 from cardiolearn.checks.shape import code_loss, constrained_step, cross_entropy, pieces
@@ -19,10 +20,14 @@ __all__ = [
     "displacement",
     "ejection_fraction",
     "gradient_step",
+    "hough_vote",
+    "information_gain",
     "pieces",
+    "same_label",
     "skip_join",
     "thin_slice",
     "training_step",
+    "trimmed_step",
     "volume",
     "weighted_loss",
 ]

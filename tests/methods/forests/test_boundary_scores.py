@@ -2,6 +2,7 @@ r"""Scores of edge maps against counting by hand and scikit-learn."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
@@ -72,3 +73,34 @@ def test_no_border_and_other_shapes_are_refused() -> None:
         scores.curve(edges, border & False, SPACING, 1.0)
     with pytest.raises(InputError, match=r"border: expected some of shape \(9, 14\), got"):
         scores.curve(edges, border[1:], SPACING, 1.0)
+
+
+def test_what_lies_beyond_is_the_share_that_is_farther_off_than_asked() -> None:
+    edges, border = torch.zeros(20, 20), torch.zeros(20, 20, dtype=torch.bool)
+    border[10] = True
+    edges[10], edges[12], edges[14] = 2.0, 1.0, 1.0  # 0, 4 and 8 mm off
+    assert scores.mass_beyond(edges, border, (2.0, 1.0)) == pytest.approx(0.25)
+    assert scores.mass_beyond(edges, border, (2.0, 1.0), beyond=3.0) == pytest.approx(0.5)
+    assert scores.mass_beyond(edges * 0, border, (2.0, 1.0)) == 0.0
+
+
+def test_a_plane_is_smooth_and_noise_about_it_is_its_roughness() -> None:
+    generator = np.random.default_rng(0)
+    flat = np.stack(np.meshgrid(np.arange(30.0), np.arange(30.0), indexing="ij"), -1).reshape(-1, 2)
+    tilted = np.c_[flat, 0.5 * flat[:, 0] - 0.2 * flat[:, 1]]
+    assert scores.roughness(tilted) == pytest.approx(0.0, abs=1e-6)
+    noisy = np.c_[flat, generator.normal(scale=0.8, size=len(flat))]
+    assert scores.roughness(noisy) == pytest.approx(0.8, rel=0.05)
+    turned = noisy @ np.linalg.qr(generator.normal(size=(3, 3)))[0]
+    assert scores.roughness(turned) == pytest.approx(scores.roughness(noisy), rel=1e-6)
+    assert np.isnan(scores.roughness(flat[:3] * 100.0))
+
+
+def test_the_roughness_is_that_of_planes_fitted_one_by_one() -> None:
+    points = np.random.default_rng(1).normal(scale=5.0, size=(60, 3))
+    expected = []
+    for point in points:
+        near = points[np.linalg.norm(points - point, axis=1) <= 8.0]
+        if len(near) >= 6:
+            expected.append(np.linalg.svd(near - near.mean(0))[1][-1] / np.sqrt(len(near)))
+    assert scores.roughness(points) == pytest.approx(np.mean(expected))

@@ -18,7 +18,7 @@ from cardiolearn.methods.forests.forest import Forest
 from cardiolearn.methods.forests.objectives import Structured
 from cardiolearn.methods.forests.questions import Answers, Questions
 from cardiolearn.methods.forests.structured_labels import medoid
-from cardiolearn.methods.forests.training_patches import Labelled, PatchSettings, sample
+from cardiolearn.methods.forests.training_patches import Labelled, PatchSettings, Samples, sample
 from cardiolearn.methods.forests.tree import Growth, Tree, grow
 
 
@@ -46,22 +46,19 @@ class EdgeTree(NamedTuple):
 def grow_edge_tree(scans: Labelled, settings: EdgeSettings, seed: int) -> EdgeTree:
     r"""A tree that learns from some scans; the same one from the same `seed`."""
     generator = np.random.default_rng(seed)
-    questions, features, wanted = sample(scans, settings, generator)
-    tree = grow(features, {"edges": Structured(wanted, settings.pairs)}, {"edges": 1.0}, settings.growth, generator)
-    return EdgeTree(tree, questions, _of_leaves(tree, features, wanted, settings.pairs, generator))
+    samples = sample(scans, settings, generator)
+    objective = Structured(samples.patches, settings.pairs)
+    tree = grow(samples.features, {"edges": objective}, {"edges": 1.0}, settings.growth, generator)
+    return EdgeTree(tree, samples.questions, leaf_patches(tree, samples, settings.pairs, generator))
 
 
-def _of_leaves(
-    tree: Tree, features: NDArray[np.float32], patches: NDArray[np.uint8], pairs: int, generator: np.random.Generator
-) -> NDArray[np.uint8]:
-    # The medoid of the patches at each leaf.
-    ends = tree.leaf_of(features)
+def leaf_patches(tree: Tree, samples: Samples, pairs: int, generator: np.random.Generator) -> NDArray[np.uint8]:
+    r"""The label patch `(leaves, width, ...)` of each leaf, in the order of the nodes: the medoid of its samples'."""
+    ends = tree.leaf_of(samples.features)
     order = ends.argsort(kind="stable")
-    nodes, starts = np.unique(ends[order], return_index=True)
-    flat = patches.reshape(len(patches), -1)
-    chosen = [part[medoid(flat[part], pairs, generator)] for part in np.split(order, starts[1:])]
-    assert (nodes == np.flatnonzero(tree.feature < 0)).all()
-    return patches[chosen]
+    starts = np.flatnonzero(np.diff(ends[order])) + 1
+    flat = samples.patches.reshape(len(samples.patches), -1)
+    return samples.patches[[part[medoid(flat[part], pairs, generator)] for part in np.split(order, starts)]]
 
 
 class EdgeForest:

@@ -214,3 +214,16 @@ class Adds(nn.Module):
 
     def forward(self, stack: Tensor) -> Tensor:
         return interpolate(stack[:, :1]) + self.gain * stack[:, :1].repeat_interleave(FACTOR, 2)
+
+
+def disc(size: tuple[int, ...], radius: float, shift: float = 0.0) -> torch.Tensor:
+    r"""Label 1 in a disc or a ball about the middle of a picture, or `shift` pixels beside it along every axis."""
+    axes = [torch.arange(float(n)) - 0.5 * (n - 1) - shift for n in size]
+    away = torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(0).sqrt()
+    return (away < radius).to(torch.uint8)
+
+
+def pictured(labels: torch.Tensor, seed: int, noise: float = 0.1) -> torch.Tensor:
+    r"""Labels as a noisy picture: 0.3 and 0.4 more for each label."""
+    generator = torch.Generator().manual_seed(seed)
+    return 0.3 + 0.4 * labels.float() + noise * torch.randn(labels.shape, generator=generator)

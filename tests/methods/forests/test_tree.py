@@ -107,6 +107,31 @@ def test_objectives_are_taken_by_their_shares() -> None:
     assert np.mean(np.equal(roots, 0)) == pytest.approx(0.75, abs=0.07)
 
 
+def test_a_node_asks_only_what_its_objective_may() -> None:
+    # What the other objective may ask would tell its classes perfectly.
+    generator = np.random.default_rng(0)
+    odd, late = np.arange(200) % 2, np.arange(200) // 100
+    features = generator.random((6, 200), np.float32)
+    features[0], features[5] = late, odd
+    for among, mine in (((0, 3), {0, 1, 2}), ((3, None), {3, 4, 5}), ((2, 4), {2, 3})):
+        for labels in (odd, late):
+            one = Classes(labels, 2, tries=1.0, among=among)
+            tree = grow(features, {"one": one}, {"one": 1.0}, Growth(smallest=4), generator)
+            asked = set(tree.feature[tree.feature >= 0].tolist())
+            assert asked and asked <= mine
+            told = {0: late, 5: odd}.get(tree.feature[0])
+            best = (labels is late and 0 in mine) or (labels is odd and 5 in mine)
+            assert best == (told is labels)
+
+
+@pytest.mark.parametrize("among", [(3, None), (2, 2), (-1, None)])
+def test_an_objective_without_features_is_refused(among: tuple[int, int | None]) -> None:
+    one = Spread(np.arange(20.0)[:, None], np.ones(1), among=among)
+    with pytest.raises(InputError, match=r"objective: expected features among 3, got"):
+        grow(np.random.default_rng(0).random((3, 20), np.float32), {"one": one}, {"one": 1.0}, Growth(),
+             np.random.default_rng(0))  # fmt: skip
+
+
 @pytest.mark.parametrize("labels", [np.zeros(50, np.int64), np.arange(50) % 2])
 def test_constant_features_and_one_class_give_a_single_leaf(labels: np.ndarray) -> None:
     features = np.ones((3, 50), np.float32) if labels.any() else np.random.default_rng(0).random((3, 50), np.float32)

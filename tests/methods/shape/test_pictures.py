@@ -11,19 +11,10 @@ import torch
 from hearts import shell_hearts
 
 from cardiolearn.errors import InputError
+from cardiolearn.figures.picture_rows import draw_kept, draw_rows, read_rows, write_rows
 from cardiolearn.methods.shape.evaluation import as_found
 from cardiolearn.methods.shape.phantom_hearts import cases
-from cardiolearn.methods.shape.pictures import (
-    ROOM,
-    LongCut,
-    draw_kept,
-    draw_rows,
-    faults_line,
-    ranked,
-    read_rows,
-    rows_of,
-    write_rows,
-)
+from cardiolearn.methods.shape.pictures import ROOM, LongCut, faults_line, ranked, rows_of
 
 HEARTS = shell_hearts(4)
 TABLE = pd.DataFrame(

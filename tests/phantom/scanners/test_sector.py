@@ -19,6 +19,7 @@ from cardiolearn.phantom.scanners.sector import (
     STEP,
     box_points,
     depths,
+    in_sector,
     scan_convert,
     sector_points,
     steering,
@@ -84,3 +85,11 @@ def test_balls_keep_their_volume_and_place(depth: float, side: float, radius: fl
     for r, inside in ((radius, label[0] == 1), (radius + 10.0, label[0] > 0)):
         assert inside.sum().item() * 1.6**3 == pytest.approx(4.0 / 3.0 * math.pi * r**3, rel=0.03)
         assert ((voxels < r) != inside)[(voxels - r).abs() > 2.0].sum() == 0
+
+
+def test_what_lies_in_a_sector_is_within_its_angle_and_below_the_skin() -> None:
+    shape, spacing, angle = (20, 18, 22), 4.0, 0.5
+    x, y, z = box_points(shape, spacing, torch.device("cpu")).unbind(-1)
+    inside = in_sector(shape, spacing, angle, torch.device("cpu"))
+    narrow = (x.abs() <= z * math.tan(angle)) & (y.abs() <= z * math.tan(angle))
+    assert torch.equal(inside, narrow & (torch.stack((x, y, z)).norm(dim=0) > NEAREST)) and inside.any()

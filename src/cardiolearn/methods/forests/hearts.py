@@ -2,6 +2,7 @@ r"""The hearts that forests learn from and are tried on: the same ones in MR, ul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from cardiolearn.phantom.cohorts.ultrasound_volumes import (
 from cardiolearn.phantom.cohorts.volume_maps import FINE_SPACING, VolumeMaps, sample_volume_maps
 from cardiolearn.phantom.scanners.ct import ANY_CT, UNSEEN_CT
 from cardiolearn.phantom.scanners.mri import ANY_VENDOR, UNSEEN_VENDOR
+from cardiolearn.phantom.scanners.sector import in_sector
 from cardiolearn.phantom.scanners.ultrasound import ANY_ECHOGRAPH, UNSEEN_ECHOGRAPH
 
 Modality = Literal["mr", "us", "ct"]
@@ -36,11 +38,13 @@ MOMENTS = 2  # of each subject: end-diastole and end-systole
 
 class Scan(NamedTuple):
     r"""A `picture` in [0, 1] and its true `labels` (uint8: 1 LV cavity, 2 LV wall), both on one grid in the patient;
-    and the six `landmarks` `(6, 3)`, mm, in the order of :data:`~cardiolearn.phantom.cohorts.poses.LANDMARKS`."""
+    the six `landmarks` `(6, 3)`, mm, in the order of :data:`~cardiolearn.phantom.cohorts.poses.LANDMARKS`; and which
+    voxels the scanner has `seen` `(Z, Y, X)`: those of the sector, in MR and CT all."""
 
     picture: Image
     labels: Image
     landmarks: Tensor
+    seen: Tensor
 
     def landmark_voxels(self) -> Tensor:
         r"""The landmarks in voxels `(6, 3)`, along the axes (z, y, x) of the tensors."""
@@ -71,17 +75,18 @@ class Hearts:
             echograph = UNSEEN_ECHOGRAPH if unseen else ANY_ECHOGRAPH
             found = render_ultrasound(self.beams, pick, generator, echograph=echograph, shape=BOX, spacing=SPACING)
             affine = self.poses.box_affine(subject, BOX, SPACING)
+            seen = in_sector(BOX, SPACING, math.radians(echograph.half_angle[0]), found[0].device)
         else:
             if modality == "mr":
                 found = render_mr(self.maps, pick, generator, vendor=UNSEEN_VENDOR if unseen else ANY_VENDOR)
             else:
                 found = render_ct(self.maps, pick, generator, scanner=UNSEEN_CT if unseen else ANY_CT)
             affine = self.poses.heart_affine(subject, self.maps.label.shape[2:], SPACING)
+            seen = torch.ones_like(found[1][0], dtype=torch.bool)
         picture, labels = (part[0] for part in found)
         ventricle = labels.masked_fill(labels > MYOCARDIUM, 0).to(torch.uint8)
-        return Scan(
-            Image(picture[0], affine), Image(ventricle, affine), self.poses.landmarks[subject, moment % MOMENTS]
-        )
+        landmarks = self.poses.landmarks[subject, moment % MOMENTS]
+        return Scan(Image(picture[0], affine), Image(ventricle, affine), landmarks, seen)
 
     def scans(self, modality: Modality, moments: Sequence[int], seed: int = 0) -> list[Scan]:
         r"""Those of several moments."""

@@ -111,7 +111,7 @@ class LandmarkForest(NamedTuple):
         r"""All places of a picture `(n, 3)`, in voxels of its channels, and the leaf at which each of them ends in each
         tree, `(trees, n)`."""
         forest = self._sorted(shape)
-        answers = Answers(channels(picture), forest.width)
+        answers = Answers(channels(picture.float()), forest.width)
         places = torch.cartesian_prod(*(torch.arange(size, device=picture.device) for size in answers.shape))
         trees = torch.arange(len(forest.roots), device=picture.device)[:, None].expand(-1, len(places))
         return places, torch.stack([forest.leaves(answers, places, tree.contiguous()) for tree in trees])

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from cardiolearn.errors import InputError
 from cardiolearn.methods.forests.channels import SHRINK, channels
-from cardiolearn.methods.forests.edges import EdgeSettings
+from cardiolearn.methods.forests.edges import EdgeSettings, leaf_patches
 from cardiolearn.methods.forests.objectives import Objective, Spread, Structured
 from cardiolearn.methods.forests.pose import mean_landmarks, poses
 from cardiolearn.methods.forests.questions import Answers, Questions, every_question
-from cardiolearn.methods.forests.structured_labels import medoid
-from cardiolearn.methods.forests.training_patches import label_patches, sample_places
+from cardiolearn.methods.forests.training_patches import Samples, label_patches, sample_places
 from cardiolearn.methods.forests.tree import Tree, grow
 
 Floats = NDArray[np.float64]
@@ -107,7 +106,7 @@ class LandmarkTree(NamedTuple):
     spread: Floats
 
 
-class _Samples(NamedTuple):
+class _Seen(NamedTuple):
     # Of places: answers to questions (q, n), label patches, offsets to landmarks (n, L, 3) in mm, whether they are near
     # a border, and the number of their heart.
     answers: NDArray[np.float32]
@@ -152,7 +151,7 @@ def grow_landmark_tree(
     leaf = number[tree.leaf_of(features)]
     near = samples.positive
     offsets, spread = mean_and_spread(leaf[near], samples.offsets[near], number[-1] + 1)
-    patches = _medoids(leaf, samples.patches, settings.pairs, generator)
+    patches = leaf_patches(tree, Samples(questions, features, samples.patches), settings.pairs, generator)
     return LandmarkTree(tree, questions, known, patches, offsets, spread)
 
 
@@ -160,26 +159,24 @@ def _share_of(count: int, share: float, generator: np.random.Generator) -> NDArr
     return np.sort(generator.permutation(count)[: math.ceil(share * count)])
 
 
-def _sampled(
-    subjects: Subjects, questions: Questions, settings: EdgeSettings, generator: np.random.Generator
-) -> _Samples:
+def _sampled(subjects: Subjects, questions: Questions, settings: EdgeSettings, generator: np.random.Generator) -> _Seen:
     torches, width = torch.Generator().manual_seed(int(generator.integers(2**62))), settings.patch // SHRINK
     found = []
     for number in np.sort(generator.permutation(len(subjects))[: settings.scans]):
         picture, labels, marks = (part[number] for part in (subjects.pictures, subjects.labels, subjects.landmarks))
         places, positive = sample_places(labels, settings.each, settings.label, torches)
-        answers = Answers(channels(picture), width).to(questions, places).numpy()
+        answers = Answers(channels(picture.float()), width).to(questions, places).numpy()
         offsets = (marks - places[:, None] * SHRINK).double().numpy() * subjects.spacing
         offsets[~positive.numpy()] = 0.0
         patches = label_patches(labels, places, settings.label)
-        found.append(_Samples(answers, patches, offsets, positive.numpy(), np.full(len(places), number)))
-    return _Samples(
+        found.append(_Seen(answers, patches, offsets, positive.numpy(), np.full(len(places), number)))
+    return _Seen(
         np.concatenate([one.answers for one in found], 1),
-        *(np.concatenate([one[part] for one in found]) for part in range(1, len(_Samples._fields))),
+        *(np.concatenate([one[part] for one in found]) for part in range(1, len(_Seen._fields))),
     )
 
 
-def _objectives(samples: _Samples, subjects: Subjects, asked: int, pairs: int) -> Mapping[str, Objective]:
+def _objectives(samples: _Seen, subjects: Subjects, asked: int, pairs: int) -> Mapping[str, Objective]:
     # Nodes that sort hearts may ask the features of a heart's shape only, all others the questions.
     offsets = samples.offsets.reshape(len(samples.offsets), -1)
     found = poses(subjects.millimetres, mean_landmarks(subjects.millimetres))
@@ -198,7 +195,7 @@ def mean_and_spread(leaf: NDArray[np.int64], offsets: Floats, leaves: int) -> tu
     many = np.bincount(leaf, minlength=leaves).astype(np.float64)
 
     def total(values: Floats) -> Floats:
-        flat = values.reshape(len(values), -1)
+        flat = values.reshape(len(values), math.prod(values.shape[1:]))
         columns = [np.bincount(leaf, weights=column, minlength=leaves) for column in flat.T]
         return np.stack(columns, 1).astype(np.float64).reshape(leaves, *values.shape[1:])
 
@@ -206,13 +203,3 @@ def mean_and_spread(leaf: NDArray[np.int64], offsets: Floats, leaves: int) -> tu
     squares = total(((offsets - mean[leaf]) ** 2).sum(-1))
     enough = (many > 1)[:, None]
     return mean, np.divide(squares, many[:, None] - 1, out=np.full_like(squares, np.inf), where=enough)
-
-
-def _medoids(
-    leaf: NDArray[np.int64], patches: NDArray[np.uint8], pairs: int, generator: np.random.Generator
-) -> NDArray[np.uint8]:
-    # The medoid of the patches at each leaf.
-    order = leaf.argsort(kind="stable")
-    starts = np.flatnonzero(np.diff(leaf[order])) + 1
-    flat = patches.reshape(len(patches), -1)
-    return patches[[part[medoid(flat[part], pairs, generator)] for part in np.split(order, starts)]]

@@ -3,6 +3,7 @@ r"""The best split of each node of a level: random features, a random threshold 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -121,10 +122,19 @@ def _best_of(
     threshold = low + chance.T * (high - low)
     left = values < np.repeat(threshold, sizes, axis=1)
     many = np.add.reduceat(left, begins, axis=1, dtype=np.int64)
-    on_left = np.stack([np.add.reduceat(left * column, begins, axis=1) for column in asked.sums.T], -1)
+    on_left = _added_up(left, asked)
     before = objective.cost(asked.whole)
     gain = before - objective.cost(on_left) - objective.cost(asked.whole - on_left)
     gain[(np.minimum(many, sizes - many) < smallest) | (gain < _ROUNDING * before)] = 0.0
     pick = gain.argmax(0)
     at = np.arange(len(tried))
     return Splits(np.where(gain[pick, at] > 0, tried[at, pick], -1), threshold[pick, at], gain[pick, at])
+
+
+def _added_up(left: NDArray[np.bool_], asked: _Asked) -> Floats:
+    # The sums (k, nodes, m) over the samples of each node that are `left` (k, n): a product of matrices for each node,
+    # many times faster than one sum for each of many numbers.
+    found = np.empty((len(left), len(asked.starts) - 1, asked.sums.shape[1]))
+    for node, (first, last) in enumerate(pairwise(asked.starts)):
+        found[:, node] = left[:, first:last].astype(np.float64) @ asked.sums[first:last]
+    return found

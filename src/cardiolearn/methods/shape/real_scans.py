@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from cardiolearn.errors import InputError
+from cardiolearn.figures.picture_rows import Panel
 from cardiolearn.imaging.image import Image, resample
 from cardiolearn.imaging.structures import PHASES
 from cardiolearn.imaging.study import Study
 from cardiolearn.measures.plausibility import faults
 from cardiolearn.methods.shape.own_grid import OwnStack, own_stack
-from cardiolearn.methods.shape.pictures import LongCut, Panel
+from cardiolearn.methods.shape.pictures import LongCut
 from cardiolearn.methods.shape.training_volumes import found_volumes
 
 

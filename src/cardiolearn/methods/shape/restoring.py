@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cardiolearn.figures.picture_rows import Panel
 from cardiolearn.measures.metrics import psnr, ssim
 from cardiolearn.methods.shape.acnn import CodePrior, super_resolution_loss
 from cardiolearn.methods.shape.phantom_hearts import StackHearts, cases
-from cardiolearn.methods.shape.pictures import LongCut, Panel
+from cardiolearn.methods.shape.pictures import LongCut
 from cardiolearn.methods.shape.segmenter import Segmenter
 from cardiolearn.methods.shape.volume_source import Batch
 from cardiolearn.phantom.cohorts.stacks import around

@@ -55,6 +55,14 @@ def box_points(shape: Sequence[int], spacing: float, device: torch.device) -> Te
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flip(-1)
 
 
+def in_sector(shape: Sequence[int], spacing: float, half_angle: float, device: torch.device) -> Tensor:
+    r"""Which voxels `(Z, Y, X)` of a box lie below the skin and within `half_angle` (rad) of the middle beam,
+    either way."""
+    x, y, z = box_points(shape, spacing, device).unbind(-1)
+    steered = torch.maximum(torch.atan2(x, z).abs(), torch.atan2(y, z).abs())
+    return (steered <= half_angle) & ((x * x + y * y + z * z).sqrt() > NEAREST)
+
+
 def scan_convert(
     echoes: Tensor, codes: Tensor, half_angle: Tensor, shape: Sequence[int] = SHAPE, spacing: float = SPACING
 ) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score
 
@@ -65,6 +66,32 @@ def test_a_thick_edge_becomes_a_thin_one_at_its_ridge(axes: int) -> None:
     thin = scores.thinned(edges)
     inner = thin[3:-3]
     assert (inner.flatten(1).sum(1) > 0).nonzero().flatten().tolist() == [6] and inner[6].min() == 1.0
+
+
+@pytest.mark.parametrize("shape", [(14, 17), (9, 8, 10)])
+def test_the_steepest_direction_is_the_structure_tensors_first_eigenvector(shape: tuple[int, ...]) -> None:
+    edges = torch.rand(shape, generator=torch.Generator().manual_seed(3))
+
+    def triangle(picture: np.ndarray, radius: int) -> np.ndarray:
+        weights = np.array([radius + 1 - abs(k) for k in range(-radius, radius + 1)], float)
+        for axis in range(len(shape)):
+            picture = ndimage.correlate1d(picture, weights / weights.sum(), axis, mode="nearest")
+        return picture
+
+    slopes = np.gradient(triangle(edges.double().numpy(), 1))
+    tensor = np.stack([np.stack([triangle(a * b, 2) for a in slopes], -1) for b in slopes], -1)
+    values, vectors = np.linalg.eigh(tensor)
+    clear = values[..., -1] > 1.5 * values[..., -2]
+    found = scores.steepest(edges).movedim(0, -1).numpy()
+    agree = np.abs((found * vectors[..., -1]).sum(-1))[clear]
+    assert clear.mean() > 0.4 and agree.min() > 0.99
+    assert not scores.steepest(torch.zeros(shape)).any()
+
+
+def test_a_ridge_that_grows_stronger_stays_whole() -> None:
+    away, along = torch.meshgrid(torch.arange(21.0) - 9.0, torch.linspace(0.3, 1.0, 40), indexing="ij")
+    thin = scores.thinned(torch.exp(-0.5 * (away / 2.0) ** 2) * along)
+    assert (thin[9] > 0.0).all() and not thin[[5, 7, 8, 10, 11, 13]][:, 3:-3].any()
 
 
 def test_no_border_and_other_shapes_are_refused() -> None:

@@ -13,7 +13,7 @@ from turned_hearts import SMALL, SPACING, turned_heart, turned_hearts
 from cardiolearn.errors import InputError
 from cardiolearn.imaging.files import read_tensors, write_tensors
 from cardiolearn.methods.forests.channels import SHRINK, channels
-from cardiolearn.methods.forests.kept_forests import forest_of, tensors_of
+from cardiolearn.methods.forests.kept_forests import landmarks_of, tensors_of_landmarks
 from cardiolearn.methods.forests.landmark_forest import LandmarkForest
 from cardiolearn.methods.forests.landmark_trees import (
     CLASSIFICATION,
@@ -113,18 +113,17 @@ def test_bad_input_is_named() -> None:
 @pytest.mark.parametrize("shares", [UNSTRATIFIED, SORTING])
 def test_a_forest_comes_back_from_a_file_as_it_was(shares: Shares, tmp_path) -> None:
     one = forest(shares)
-    write_tensors(tmp_path / "forest.safetensors", tensors_of(one), {})
-    back = forest_of(read_tensors(tmp_path / "forest.safetensors")[0])
+    write_tensors(tmp_path / "forest.safetensors", tensors_of_landmarks(one), {})
+    back = landmarks_of(read_tensors(tmp_path / "forest.safetensors")[0])
     for name, ours, theirs in zip(one._fields, one, back, strict=True):
-        np.testing.assert_equal(
-            tuple(theirs) if name != "offsets" else theirs, tuple(ours) if name != "offsets" else ours
-        )
+        whole = name in ("offsets", "patches")
+        np.testing.assert_equal(theirs if whole else tuple(theirs), ours if whole else tuple(ours))
     picture, shape = turned_heart(51)[0], SHAPES[2]
     assert all(torch.equal(a, b) for a, b in zip(one.find(picture, shape), back.find(picture, shape), strict=True))
 
 
 def test_a_file_without_a_tensor_is_refused() -> None:
-    tensors = tensors_of(forest())
+    tensors = tensors_of_landmarks(forest())
     del tensors["roots"]
-    with pytest.raises(InputError, match="tensors: expected those of a landmark forest, got none called roots"):
-        forest_of(tensors)
+    with pytest.raises(InputError, match="tensors: expected those of a forest, got none called roots"):
+        landmarks_of(tensors)

@@ -1,58 +1,80 @@
-r"""Votes for an edge map: each place adds the borders of the label patch that its tree predicts there."""
+r"""Votes for an edge map: each place adds the borders of the label patch that its tree predicts there.
+
+A leaf's patch is a memory of some other heart. So before it votes, its borders are moved to where the picture at hand
+shows them.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from itertools import product
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from cardiolearn.methods.forests.channels import SHRINK
 from cardiolearn.methods.forests.training_patches import borders
 
-
-class LeafBorders(NamedTuple):
-    r"""The border voxels of each leaf's patch, leaf after leaf: `first` `(leaves + 1,)` says where those of a leaf
-    begin in `offsets` `(borders, axes)`, which count from the middle of a patch of `width` voxels."""
-
-    first: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    width: int
+_AT_ONCE = 4_000_000  # voxels of patches that are looked at in one piece
 
 
-def leaf_borders(patches: NDArray[np.uint8]) -> LeafBorders:
-    r"""Where the borders lie in label patches `(leaves, width, ...)`."""
-    width = patches.shape[1]
-    found = torch.stack([borders(patch) for patch in torch.from_numpy(patches)])
-    many = found.flatten(1).sum(1).numpy()
-    return LeafBorders(np.concatenate([[0], many.cumsum()]), found.nonzero()[:, 1:].numpy() - width // 2, width)
+def sharpened(patches: Tensor, values: Tensor) -> Tensor:
+    r"""Label patches `(n, width, ...)` fitted to the grey `values` `(n, width, ...)` at their places.
+
+    A voxel within two of a border joins the label whose mean grey value over the patch is nearest to its own; of
+    equally near ones the lowest.
+
+    Source: Dollár, Zitnick, PAMI 2015, "sharpening" (deviation: one round for all voxels near a border, where theirs
+    takes a round for each voxel of distance; means of the patch before it is sharpened).
+    """
+    near = borders(patches, first=1)
+    near = F.max_pool3d(near.float(), 3, 1, 1) > 0 if patches.ndim == 4 else F.max_pool2d(near.float(), 3, 1, 1) > 0
+    flat, seen = patches.flatten(1), values.flatten(1)
+    best, label = torch.full_like(seen, float("inf")), flat.clone()
+    for name in flat.unique().tolist():
+        inside = (flat == name).to(seen.dtype)
+        many = inside.sum(1, keepdim=True)
+        away = (seen - (seen * inside).sum(1, keepdim=True) / many.clamp_min(1.0)).abs()
+        nearer = (away < best) & (many > 0)
+        best, label = torch.where(nearer, away, best), torch.where(nearer, name, label)
+    return torch.where(near, label.reshape(patches.shape), patches)
 
 
 class Votes:
-    r"""What was voted for at each voxel of a picture `([Z,] Y, X)`, on its device; beyond its edges votes are lost."""
+    r"""What was voted for at each voxel of a picture `([Z,] Y, X)`, on its device; beyond its edges votes are lost.
 
-    def __init__(self, picture: Tensor, leaves: LeafBorders) -> None:
-        self.device, self.shape, self.width = picture.device, picture.shape, leaves.width
-        self.room = leaves.width // 2
-        padded = [size + size % SHRINK + 2 * self.room for size in picture.shape]
-        strides = np.cumprod([1, *padded[:0:-1]])[::-1].copy()
-        self.strides = torch.from_numpy(strides).to(self.device)
-        self.padded, self.asked = padded, 0
-        self.count = torch.zeros(int(np.prod(padded)), device=self.device)
-        self.first = torch.from_numpy(leaves.first).to(self.device)
-        self.steps = (torch.from_numpy(leaves.offsets).to(self.device) * self.strides).sum(1)
+    Args:
+        patches: the label patch `(leaves, width, ...)` (uint8) of each leaf.
+    """
+
+    def __init__(self, picture: Tensor, patches: NDArray[np.uint8]) -> None:
+        device, width = picture.device, patches.shape[1]
+        self.shape, self.width, self.room, self.asked = picture.shape, width, width // 2, 0
+        self.patches = torch.from_numpy(patches).to(device)
+        flat = self.patches.flatten(1)
+        self.holds_border = (flat != flat[:, :1]).any(1)
+        margins = [(self.room, self.room + size % SHRINK) for size in reversed(self.shape)]
+        padded = F.pad(picture.float(), [step for pair in margins for step in pair])
+        self.padded, self.grey = padded.shape, padded.flatten()
+        self.strides = torch.tensor(padded.stride(), device=device)
+        inside = torch.tensor(list(product(range(width), repeat=picture.ndim)), device=device)
+        self.steps = (inside * self.strides).sum(1)
+        self.count = torch.zeros_like(self.grey)
 
     def cast(self, places: Tensor, leaves: Tensor) -> None:
         r"""Add the votes of `places` `(n, axes)`, in voxels of the channels, which ended at `leaves` `(n,)`; every
         place of the picture is expected once."""
-        many = self.first[leaves + 1] - self.first[leaves]
-        middle = ((places * SHRINK + self.room) * self.strides).sum(1)
-        voter = torch.repeat_interleave(many)
-        turn = torch.arange(len(voter), device=self.device) - (many.cumsum(0) - many)[voter]
-        at = middle[voter] + self.steps[self.first[leaves][voter] + turn]
-        self.count.index_add_(0, at, torch.ones(1, device=self.device).expand(len(at)))
+        voting = self.holds_border[leaves]
+        corners = (places[voting] * SHRINK * self.strides).sum(1)
+        chosen, once = leaves[voting], max(1, _AT_ONCE // len(self.steps))
+        for corner, leaf in zip(corners.split(once), chosen.split(once), strict=True):
+            at = corner[:, None] + self.steps
+            patches = self.patches[leaf]
+            fitted = sharpened(patches, self.grey[at].reshape(patches.shape))
+            voted = at[borders(fitted, first=1).flatten(1)]
+            self.count.index_add_(0, voted, torch.ones_like(self.grey[:1]).expand(len(voted)))
         self.asked += 1
 
     def shares(self) -> Tensor:

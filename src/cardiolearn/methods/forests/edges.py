@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cardiolearn.errors import InputError
+from cardiolearn.learning.device import at_once, in_processes
 from cardiolearn.methods.forests.channels import SHRINK, channels
-from cardiolearn.methods.forests.edge_votes import Votes, leaf_borders
+from cardiolearn.methods.forests.edge_votes import Votes
 from cardiolearn.methods.forests.forest import Forest
 from cardiolearn.methods.forests.objectives import Structured
 from cardiolearn.methods.forests.questions import Answers, Questions
@@ -61,33 +63,53 @@ def leaf_patches(tree: Tree, samples: Samples, pairs: int, generator: np.random.
     return samples.patches[[part[medoid(flat[part], pairs, generator)] for part in np.split(order, starts)]]
 
 
-class EdgeForest:
+class EdgeForest(NamedTuple):
     r"""A forest that tells how likely a border of structures runs through each voxel.
 
     Args:
-        trees: grown alike, an even number: each place asks every second one, its neighbours the others.
-        settings: those that they were grown with.
-
-    Raises:
-        InputError: an odd number of trees.
+        forest: of an even number of trees: each place asks every second one, its neighbours the others.
+        patches: the label patch `(leaves, label, ...)` of each leaf.
     """
 
-    def __init__(self, trees: Sequence[EdgeTree], settings: EdgeSettings) -> None:
+    forest: Forest
+    patches: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, trees: Sequence[EdgeTree], settings: EdgeSettings) -> EdgeForest:
+        r"""Trees that were grown alike, with these settings.
+
+        Raises:
+            InputError: an odd number of trees.
+        """
         if len(trees) % 2 or not trees:
             raise InputError(f"edge forest: expected an even number of trees, got {len(trees)}")
-        asked = [tree.questions for tree in trees]
-        self.forest = Forest.of([tree.tree for tree in trees], asked, settings.patch // SHRINK)
-        self.borders = leaf_borders(np.concatenate([tree.patches for tree in trees]))
+        forest = Forest.of([tree.tree for tree in trees], [tree.questions for tree in trees], settings.patch // SHRINK)
+        return cls(forest, np.concatenate([tree.patches for tree in trees]))
 
     def edge_map(self, picture: Tensor) -> Tensor:
-        r"""The share of votes for a border at each voxel of a picture `([Z,] Y, X)`, on its device.
+        r"""The share of votes for a border at each voxel of a picture `([Z,] Y, X)` in [0, 1], on its device.
 
         Raises:
             InputError: a picture with more or fewer axes than those that the forest learnt from.
         """
         answers = Answers(channels(picture), self.forest.width)
         places = torch.cartesian_prod(*(torch.arange(size, device=picture.device) for size in answers.shape))
-        odd, votes = places.sum(1) % 2, Votes(picture, self.borders)
+        odd, votes = places.sum(1) % 2, Votes(picture, self.patches)
         for pair in range(len(self.forest.roots) // 2):
             votes.cast(places, self.forest.leaves(answers, places, 2 * pair + odd))
         return votes.shares()
+
+
+def grow_edge_forest(
+    scans: Labelled, settings: EdgeSettings, trees: int, seed: int, jobs: int | None = None
+) -> EdgeForest:
+    r"""A forest of so many trees that learn from the same scans; they grow in `jobs` processes, by default one for each
+    core, and are the same whatever their number."""
+    tasks = [partial(grow_edge_tree, scans, settings, tree_seed(seed, tree)) for tree in range(trees)]
+    grown = dict(in_processes(tasks, jobs or at_once()))
+    return EdgeForest.of([grown[tree] for tree in range(trees)], settings)
+
+
+def tree_seed(*numbers: int) -> int:
+    r"""The seed of a tree, another one for all other numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -67,13 +67,14 @@ def cut(tree: Tree, depth: int) -> Tree:
     for node in np.flatnonzero(tree.feature >= 0):
         level[tree.left[node] : tree.left[node] + 2] = level[node] + 1
     kept = np.count_nonzero(level <= depth)
-    feature = np.where(level < depth, tree.feature, -1).astype(tree.feature.dtype)
-    return Tree(feature[:kept], tree.threshold[:kept], tree.left[:kept])
+    splits = (level < depth) & (tree.feature >= 0)
+    ends = (-1, 0.0, 0)
+    return Tree(*(np.where(splits, part, end).astype(part.dtype)[:kept] for part, end in zip(tree, ends, strict=True)))
 
 
 def map_of(trees: Sequence[Grown], depth: int, picture: Tensor) -> Tensor:
     r"""The edge map of a slice by an even number of trees, cut to `depth` levels."""
-    return EdgeForest([tree.at(depth) for tree in trees], trees[0].settings).edge_map(picture)
+    return EdgeForest.of([tree.at(depth) for tree in trees], trees[0].settings).edge_map(picture)
 
 
 def draw_groups(groups: dict[str, NDArray[np.uint8]], *, alt: str) -> Figure:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cardiolearn.errors import InputError
 from cardiolearn.methods.forests.channels import channels
-from cardiolearn.methods.forests.edge_votes import LeafBorders, Votes, leaf_borders
+from cardiolearn.methods.forests.edge_votes import Votes
 from cardiolearn.methods.forests.forest import Forest
 from cardiolearn.methods.forests.hough_votes import HoughVotes, peaks
 from cardiolearn.methods.forests.landmark_trees import LandmarkTree
@@ -40,7 +40,7 @@ class Found(NamedTuple):
 
 
 class LandmarkForest(NamedTuple):
-    r"""Trees side by side, and by leaf, numbered through all trees: the `borders` that it votes for, its `offsets` to
+    r"""Trees side by side, and by leaf, numbered through all trees: its label patch in `patches`, its `offsets` to
     the landmarks `(leaves, L, 3)`, 16-bit numbers of mm along (z, y, x), and for which it votes, `voting`
     `(leaves, L)`.
 
@@ -49,7 +49,7 @@ class LandmarkForest(NamedTuple):
 
     forest: Forest
     strata: Strata
-    borders: LeafBorders
+    patches: NDArray[np.uint8]
     offsets: NDArray[np.float16]
     voting: NDArray[np.bool_]
     spacing: tuple[float, float, float]
@@ -88,8 +88,8 @@ class LandmarkForest(NamedTuple):
         voting |= known & ~voting.any(0)
         offsets = np.concatenate([tree.offsets for tree in trees]).astype(np.float16)
         offsets[~voting.any(1)] = 0.0
-        borders = leaf_borders(np.concatenate([tree.patches for tree in trees]))
-        return cls(forest, strata, borders, offsets, voting, spacing)
+        patches = np.concatenate([tree.patches for tree in trees])
+        return cls(forest, strata, patches, offsets, voting, spacing)
 
     def find(self, picture: Tensor, shape: NDArray[np.float32] | None = None) -> Found:
         r"""The landmarks, edges and votes of a picture `(Z, Y, X)` in [0, 1], on its device.
@@ -118,7 +118,7 @@ class LandmarkForest(NamedTuple):
 
     def edge_map(self, picture: Tensor, places: Tensor, leaves: Tensor) -> Tensor:
         r"""How likely a border runs through each voxel `(Z, Y, X)`: the votes of all `leaves` of a picture."""
-        votes = Votes(picture, self.borders)
+        votes = Votes(picture.float(), self.patches)
         for ends in leaves:
             votes.cast(places, ends)
         return votes.shares()

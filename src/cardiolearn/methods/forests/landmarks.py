@@ -14,7 +14,7 @@ from torch import Tensor
 from cardiolearn.errors import InputError
 from cardiolearn.learning.device import at_once, in_processes
 from cardiolearn.methods.forests.channels import SHRINK
-from cardiolearn.methods.forests.edges import EdgeSettings
+from cardiolearn.methods.forests.edges import EdgeSettings, tree_seed
 from cardiolearn.methods.forests.landmark_forest import Found, LandmarkForest
 from cardiolearn.methods.forests.landmark_trees import (
     STRATIFIED,
@@ -69,7 +69,7 @@ def grow_forest(
         shapes: features of each heart's shape `(N, f)`; without them no node sorts hearts.
     """
     tasks = [
-        partial(grow_landmark_tree, subjects, shapes, shares, settings, _seed(seed, _FOREST, tree))
+        partial(grow_landmark_tree, subjects, shapes, shares, settings, tree_seed(seed, _FOREST, tree))
         for tree in range(settings.trees)
     ]
     found = dict(in_processes(tasks, jobs or at_once()))
@@ -98,7 +98,7 @@ def out_of_fold_shapes(
     fold, folds = folds_of(subjects, settings.folds, seed), range(settings.folds)
     others = [subjects.some((fold != k).nonzero().flatten()) for k in folds]
     tasks = [
-        partial(grow_landmark_tree, others[k], None, UNSTRATIFIED, settings, _seed(seed, _FOLDS + k, tree))
+        partial(grow_landmark_tree, others[k], None, UNSTRATIFIED, settings, tree_seed(seed, _FOLDS + k, tree))
         for k in folds
         for tree in range(settings.trees)
     ]
@@ -139,7 +139,3 @@ def _shapes_of(forest: LandmarkForest, subjects: Subjects) -> NDArray[np.float32
 
 def _forest_of(trees: list[LandmarkTree], subjects: Subjects, settings: LandmarkSettings) -> LandmarkForest:
     return LandmarkForest.of(trees, settings.patch // SHRINK, subjects.spacing)
-
-
-def _seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -36,11 +36,15 @@ class Places(NamedTuple):
     positive: Tensor
 
 
-def borders(labels: Tensor) -> Tensor:
+def borders(labels: Tensor, first: int = 0) -> Tensor:
     r"""Which voxels of `([Z,] Y, X)` have another label than one of their neighbours along an axis: those on either
-    side of a border, so that it is not moved to one of them."""
+    side of a border, so that it is not moved to one of them.
+
+    Args:
+        first: of the axes along which neighbours are looked at: 1 for patches `(n, [Z,] Y, X)`.
+    """
     found = torch.zeros_like(labels, dtype=torch.bool)
-    for axis in range(labels.ndim):
+    for axis in range(first, labels.ndim):
         size = labels.shape[axis] - 1
         differs = labels.narrow(axis, 0, size) != labels.narrow(axis, 1, size)
         for side in (0, 1):
@@ -83,8 +87,8 @@ class Samples(NamedTuple):
         # A border to a voxel just outside counts as well.
         around = slice(width // 2 - 1, width // 2 + SHRINK + 1)
         middle = torch.from_numpy(self.patches[(slice(None), *(around,) * (self.patches.ndim - 1))].copy())
-        inner = (slice(1, 1 + SHRINK),) * (middle.ndim - 1)
-        return np.array([borders(one)[inner].any() for one in middle], np.int64)
+        inner = (slice(None), *(slice(1, 1 + SHRINK),) * (middle.ndim - 1))
+        return borders(middle, first=1)[inner].flatten(1).any(1).long().numpy()
 
 
 def sample(scans: Labelled, settings: PatchSettings, generator: np.random.Generator) -> Samples:

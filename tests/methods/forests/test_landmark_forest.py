@@ -62,19 +62,20 @@ def test_leaves_vote_whose_spread_is_below_a_quarter_of_the_mean() -> None:
     trees = [one._replace(spread=one.spread.copy()) for one in grown()]
     for one in trees:
         one.spread[:, 1] = np.where(np.isfinite(one.spread[:, 1]), 7.0, np.inf)  # none is below
+        one.spread[0, 0] = 0.01  # and here at least one is
     spread = np.concatenate([one.spread for one in trees])
     voting = LandmarkForest.of(trees, WIDTH, SPACING).voting
     for mark in range(6):
         known = np.isfinite(spread[:, mark])
         below = spread[:, mark] < spread[known, mark].mean() / 4
-        assert (voting[:, mark] == (known if mark == 1 else below)).all() and 0 < known.sum() < len(known)
+        assert (voting[:, mark] == (below if below.any() else known)).all() and 0 < known.sum() < len(known)
 
 
 @pytest.mark.parametrize("shares", [CLASSIFICATION, UNSTRATIFIED])
 def test_landmarks_of_a_heart_that_was_learnt_from_are_found(shares: Shares) -> None:
-    every = replace(SMALL, each=150, trees=2)
+    every = replace(SMALL, each=150)
     hearts = turned_hearts([3, 4, 5])
-    trees = [grow_landmark_tree(hearts, None, shares, every, seed) for seed in range(2)]
+    trees = [grow_landmark_tree(hearts, None, shares, every, seed) for seed in range(6)]
     found = LandmarkForest.of(trees, WIDTH, SPACING).find(hearts.pictures[0])
     off = ((found.landmarks - hearts.landmarks[0]) * torch.tensor(SPACING)).norm(dim=1)
     assert off.median() < 5.0 and off.max() < 12.0

@@ -68,8 +68,10 @@ def cut(tree: Tree, depth: int) -> Tree:
         level[tree.left[node] : tree.left[node] + 2] = level[node] + 1
     kept = np.count_nonzero(level <= depth)
     splits = (level < depth) & (tree.feature >= 0)
-    ends = (-1, 0.0, 0)
-    return Tree(*(np.where(splits, part, end).astype(part.dtype)[:kept] for part, end in zip(tree, ends, strict=True)))
+    feature = np.where(splits, tree.feature, -1).astype(np.int32)
+    threshold = np.where(splits, tree.threshold, 0.0).astype(np.float32)
+    left = np.where(splits, tree.left, 0).astype(np.int32)
+    return Tree(feature[:kept], threshold[:kept], left[:kept])
 
 
 def map_of(trees: Sequence[Grown], depth: int, picture: Tensor) -> Tensor:

@@ -55,9 +55,12 @@ def borders(labels: Tensor, first: int = 0) -> Tensor:
 def sample_places(labels: Tensor, each: int, width: int, generator: torch.Generator) -> Places:
     r"""At most `each` places whose label patch of `width` voxels holds a border, and as many that do not, of labels
     `([Z,] Y, X)`."""
-    near = F.max_pool3d if labels.ndim == 3 else F.max_pool2d
-    reach = near(borders(labels)[None, None].float(), width + 1, 1, width // 2)[0, 0] > 0
-    coarse = reach[tuple(slice(None, None, SHRINK) for _ in range(labels.ndim))]
+    reach = borders(labels).float()
+    for axis in range(labels.ndim):  # one axis after the other: a cube of voxels at once takes ten times as long
+        lines = reach.movedim(axis, -1)
+        widest = F.max_pool1d(lines.reshape(-1, 1, lines.shape[-1]), width + 1, 1, width // 2)
+        reach = widest.reshape(lines.shape).movedim(-1, axis)
+    coarse = reach[tuple(slice(None, None, SHRINK) for _ in range(labels.ndim))] > 0
     found = []
     for kind in (coarse, ~coarse):
         there = kind.nonzero()

@@ -106,6 +106,8 @@ def test_every_recorded_claim_follows_from_the_shipped_table(profile: str) -> No
     assert recorded is not None
     judged = 0
     for claim in load_claims(find_home() / "course" / "claims.toml"):
+        if claim.section not in recorded["notebooks"]:  # its lesson is still to come
+            continue
         row = recorded["claims"][claim.id]
         if not set(claim.names) <= set(values) or not row["intervals"]:
             assert row["verdict"] in ("recorded", "not run", "inconclusive"), claim.id

@@ -39,7 +39,7 @@ information_gain = Exercise(
         "An empty side has no share and no entropy. It counts as 0.",
         "Gain: the entropy of all, minus that of each side times the share of the samples that go there.",
     ),
-    answer="""def my_gain(classes, left):
+    answer="""def my_information_gain(classes, left):
     def entropy(part):
         p = part.double().mean() if len(part) else torch.tensor(0.0)
         return torch.special.entr(p) + torch.special.entr(1 - p)
@@ -103,7 +103,7 @@ hough_vote = Exercise(
         "Several places may vote for one pixel, so their weights must be added: votes[rows, columns] += weights counts "
         "only one of them. votes.index_put_((rows, columns), weights, accumulate=True) adds them all up.",
     ),
-    answer="""def my_votes(places, offsets, weights, size):
+    answer="""def my_hough_vote(places, offsets, weights, size):
     votes, at = torch.zeros(size), places + offsets
     inside = ((at >= 0) & (at < torch.tensor(size))).all(1)
     rows, columns = at[inside].T

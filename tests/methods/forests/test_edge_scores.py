@@ -8,17 +8,17 @@ import torch
 
 from cardiolearn.imaging.image import Image
 from cardiolearn.methods.forests.edge_scores import alike, edge_scores, scored, strongest
-from cardiolearn.methods.forests.hearts import Scan
+from cardiolearn.methods.forests.hearts import HeartScan
 from cardiolearn.methods.forests.training_patches import borders
 
 
-def shell(radius: float = 7.0) -> Scan:
+def shell(radius: float = 7.0) -> HeartScan:
     r"""A ball of cavity in a ball of wall, in voxels of 2 mm."""
     axes = [torch.arange(float(n)) - 0.5 * (n - 1) for n in (26, 24, 28)]
     away = torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(0).sqrt()
     labels = torch.where(away < radius, 1, torch.where(away < radius + 3.0, 2, 0)).to(torch.uint8)
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
-    return Scan(Image(labels.float() / 2.0, affine), Image(labels, affine), torch.zeros(6, 3), labels >= 0)
+    return HeartScan(Image(labels.float() / 2.0, affine), Image(labels, affine), torch.zeros(6, 3), labels >= 0)
 
 
 def test_the_true_border_is_found_whole_and_nothing_lies_beyond() -> None:

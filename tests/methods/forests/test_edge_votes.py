@@ -78,3 +78,12 @@ def test_the_share_is_one_where_every_patch_sees_the_border() -> None:
     middle = (slice(8, 32), slice(8, 32))
     border = borders(labels)[middle]
     assert shares[middle][border].min() > 0.7 and shares[middle][~border].max() < 0.3
+
+
+@shapes
+def test_leaves_without_borders_do_not_vote(axes: int) -> None:
+    picture = torch.rand((8, 9, 7)[:axes], generator=seeded(3))
+    places = torch.cartesian_prod(*(torch.arange((size + 1) // SHRINK) for size in picture.shape))
+    votes = Votes(picture, np.ones((1, *(6,) * axes), np.uint8))
+    votes.cast(places, torch.zeros(len(places), dtype=torch.long))
+    assert votes.shares().shape == picture.shape and not votes.shares().any()

@@ -12,8 +12,8 @@ import torch
 from hearts import shell_hearts
 from torch import Tensor, nn
 
+from cardiolearn.figures import picture_rows
 from cardiolearn.measures.metrics import dice
-from cardiolearn.methods.shape import pictures
 from cardiolearn.methods.shape.acnn import CodePrior
 from cardiolearn.methods.shape.autoencoder import AutoEncoder
 from cardiolearn.methods.shape.frozen import frozen
@@ -88,5 +88,5 @@ def test_pictures_are_of_the_last_network_and_its_code(found: Any, tmp_path: Pat
     _, rows, _, _ = found
     for panels in rows.values():
         assert list(panels) == ["what goes in", "right", "shifted", f"shifted, {THROUGH}", "truth"]
-    pictures.write_rows(tmp_path / "rows.npz", rows)
-    assert list(pictures.read_rows(tmp_path / "rows.npz")) == list(rows)
+    picture_rows.write_rows(tmp_path / "rows.npz", rows)
+    assert list(picture_rows.read_rows(tmp_path / "rows.npz")) == list(rows)

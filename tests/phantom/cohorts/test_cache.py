@@ -257,7 +257,10 @@ def imported_by(modules: list[str]) -> set[str]:
 @pytest.mark.slow
 def test_every_module_that_makes_hearts_counts(other_sources: Path) -> None:
     r"""Whatever of the phantom Python imports with what samples hearts: a statement more is another phantom."""
-    names = ("rendering", "slice_maps", "studies", "ultrasound_volumes", "volume_maps", "volume_rendering", "volumes")
+    names = (
+        "ct_volumes", "mr_volumes", "poses", "rendering", "slice_maps", "studies", "ultrasound_volumes", "volume_maps",
+        "volume_rendering", "volumes",
+    )  # fmt: skip
     samplers = [f"cardiolearn.phantom.cohorts.{name}" for name in names]
     chain = imported_by(samplers) - {cache.__name__}
     assert {"cardiolearn.phantom.body.noise", "cardiolearn.phantom.scanners.exposure", *samplers} < chain
@@ -309,6 +312,7 @@ def test_a_module_counts_that_is_reached_by_detours_alone(tmp_path: Path, monkey
     files = {
         "cohorts/rendering.py": "", "cohorts/slice_maps.py": "", "cohorts/volumes.py": "",
         "cohorts/ultrasound_volumes.py": "", "cohorts/volume_maps.py": "", "cohorts/volume_rendering.py": "",
+        "cohorts/ct_volumes.py": "", "cohorts/mr_volumes.py": "", "cohorts/poses.py": "",
         "cohorts/studies.py": "from cardiolearn.phantom.scanners.one import a\n",
         "scanners/one.py": "from cardiolearn.phantom.body import two\n\na = two.b\n",
         "body/two.py": "def f():\n    from cardiolearn.imaging.structures import c\n\n    return c\n\nb = f()\n",

@@ -18,7 +18,7 @@ from cardiolearn.methods.forests.boundary_scores import (
     roughness,
     thinned,
 )
-from cardiolearn.methods.forests.hearts import MOMENTS, Scan
+from cardiolearn.methods.forests.hearts import MOMENTS, HeartScan
 from cardiolearn.methods.forests.training_patches import borders
 
 TOLERANCE = 4.0  # mm: two voxels
@@ -26,7 +26,7 @@ BEYOND = 5.0  # mm, from where on an edge belongs to something else
 EdgeFinder = Callable[[Tensor], Tensor]  # a picture (Z, Y, X) to an edge map of the same shape
 
 
-def scored(edges: Tensor, scan: Scan) -> dict[str, float]:
+def scored(edges: Tensor, scan: HeartScan) -> dict[str, float]:
     r"""What an edge map `(Z, Y, X)` of a scan is worth: `ap`, `f`, `beyond` and `rough` (mm).
 
     `f` is the best harmonic mean of precision and recall of this scan. Roughness is that of the strongest edge voxels
@@ -49,7 +49,10 @@ def strongest(edges: Tensor, count: int) -> np.ndarray:
 
 
 def edge_scores(
-    finders: Mapping[str, EdgeFinder], scans: Iterable[Scan], modality: str, done: Callable[[], object] = lambda: None
+    finders: Mapping[str, EdgeFinder],
+    scans: Iterable[HeartScan],
+    modality: str,
+    done: Callable[[], object] = lambda: None,
 ) -> pd.DataFrame:
     r"""A row for each of the `scans`, which are all moments of their subjects in order, and each of the `finders`: what
     `scored` says, and `subject`, `phase`, `modality`, `method`. The row of the method `truth` has the roughness of the

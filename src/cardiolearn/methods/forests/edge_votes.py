@@ -30,16 +30,25 @@ def sharpened(patches: Tensor, values: Tensor) -> Tensor:
     takes a round for each voxel of distance; means of the patch before it is sharpened).
     """
     near = borders(patches, first=1)
-    near = F.max_pool3d(near.float(), 3, 1, 1) > 0 if patches.ndim == 4 else F.max_pool2d(near.float(), 3, 1, 1) > 0
+    for axis in range(1, patches.ndim):
+        near = _widened(near, axis)
     flat, seen = patches.flatten(1), values.flatten(1)
     best, label = torch.full_like(seen, float("inf")), flat.clone()
-    for name in flat.unique().tolist():
+    for name in range(int(flat.max()) + 1):
         inside = (flat == name).to(seen.dtype)
         many = inside.sum(1, keepdim=True)
         away = (seen - (seen * inside).sum(1, keepdim=True) / many.clamp_min(1.0)).abs()
         nearer = (away < best) & (many > 0)
         best, label = torch.where(nearer, away, best), torch.where(nearer, name, label)
     return torch.where(near, label.reshape(patches.shape), patches)
+
+
+def _widened(mask: Tensor, axis: int) -> Tensor:
+    # By a voxel at either side along an axis; ten times as fast as the largest of three.
+    wide, size = mask.clone(), mask.shape[axis] - 1
+    wide.narrow(axis, 0, size).logical_or_(mask.narrow(axis, 1, size))
+    wide.narrow(axis, 1, size).logical_or_(mask.narrow(axis, 0, size))
+    return wide
 
 
 class Votes:
@@ -66,7 +75,10 @@ class Votes:
     def cast(self, places: Tensor, leaves: Tensor) -> None:
         r"""Add the votes of `places` `(n, axes)`, in voxels of the channels, which ended at `leaves` `(n,)`; every
         place of the picture is expected once."""
+        self.asked += 1
         voting = self.holds_border[leaves]
+        if not voting.any():
+            return
         corners = (places[voting] * SHRINK * self.strides).sum(1)
         chosen, once = leaves[voting], max(1, _AT_ONCE // len(self.steps))
         for corner, leaf in zip(corners.split(once), chosen.split(once), strict=True):
@@ -75,7 +87,6 @@ class Votes:
             fitted = sharpened(patches, self.grey[at].reshape(patches.shape))
             voted = at[borders(fitted, first=1).flatten(1)]
             self.count.index_add_(0, voted, torch.ones_like(self.grey[:1]).expand(len(voted)))
-        self.asked += 1
 
     def shares(self) -> Tensor:
         r"""The votes at each voxel as a share of those that could have been cast there, away from the edges."""

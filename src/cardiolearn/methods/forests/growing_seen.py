@@ -14,7 +14,7 @@ from cardiolearn.figures.alt_text import describe
 from cardiolearn.figures.slices import in_colours
 from cardiolearn.imaging.structures import LV_CAVITY
 from cardiolearn.methods.forests.edges import EdgeForest, EdgeSettings, EdgeTree, leaf_patches
-from cardiolearn.methods.forests.hearts import Scan
+from cardiolearn.methods.forests.hearts import HeartScan
 from cardiolearn.methods.forests.objectives import Structured
 from cardiolearn.methods.forests.training_patches import Labelled, Samples, borders, sample
 from cardiolearn.methods.forests.tree import Growth, Tree, grow
@@ -28,7 +28,7 @@ _SHOWN = 8  # label patches of a group
 _WIDTH = 6.4  # inches of a row of them
 
 
-def slices_of(scans: Sequence[Scan]) -> Labelled:
+def slices_of(scans: Sequence[HeartScan]) -> Labelled:
     r"""Of each scan the slice across the heart in the middle of its left ventricle, all of one shape."""
     middles = [int(torch.nonzero(scan.labels.data == LV_CAVITY)[:, 0].float().mean()) for scan in scans]
     pictures, labels = (

@@ -36,7 +36,7 @@ BOX = (80, 80, 80)  # voxels of an ultrasound volume, (Z, Y, X)
 MOMENTS = 2  # of each subject: end-diastole and end-systole
 
 
-class Scan(NamedTuple):
+class HeartScan(NamedTuple):
     r"""A `picture` in [0, 1] and its true `labels` (uint8: 1 LV cavity, 2 LV wall), both on one grid in the patient;
     the six `landmarks` `(6, 3)`, mm, in the order of :data:`~cardiolearn.phantom.cohorts.poses.LANDMARKS`; and which
     voxels the scanner has `seen` `(Z, Y, X)`: those of the sector, in MR and CT all."""
@@ -64,7 +64,7 @@ class Hearts:
     def __len__(self) -> int:
         return len(self.maps)
 
-    def scan(self, modality: Modality, moment: int, seed: int = 0) -> Scan:
+    def scan(self, modality: Modality, moment: int, seed: int = 0) -> HeartScan:
         r"""The scan of a `moment`: `2 i` is subject `i` at end-diastole, `2 i + 1` at end-systole. Another `seed` is
         another scan of it."""
         subject, pick = moment // MOMENTS, torch.tensor([moment])
@@ -86,9 +86,9 @@ class Hearts:
         picture, labels = (part[0] for part in found)
         ventricle = labels.masked_fill(labels > MYOCARDIUM, 0).to(torch.uint8)
         landmarks = self.poses.landmarks[subject, moment % MOMENTS]
-        return Scan(Image(picture[0], affine), Image(ventricle, affine), landmarks, seen)
+        return HeartScan(Image(picture[0], affine), Image(ventricle, affine), landmarks, seen)
 
-    def scans(self, modality: Modality, moments: Sequence[int], seed: int = 0) -> list[Scan]:
+    def scans(self, modality: Modality, moments: Sequence[int], seed: int = 0) -> list[HeartScan]:
         r"""Those of several moments."""
         return [self.scan(modality, moment, seed) for moment in moments]
 

@@ -49,7 +49,7 @@ class Growth:
                 raise InputError(f"{name}: expected 1 at least, got {value}")
 
 
-class _Level(NamedTuple):
+class _Nodes(NamedTuple):
     # The nodes (k,) that may be split, and their samples, node after node: those of node i are rows[starts[i]:...].
     nodes: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -72,7 +72,7 @@ def grow(
     """
     _check(features)
     tree = Tree(np.full(1, -1, np.int32), np.zeros(1, np.float32), np.zeros(1, np.int32))
-    level = _Level(np.zeros(1, np.int64), np.arange(features.shape[1]), np.array([0, features.shape[1]]))
+    level = _Nodes(np.zeros(1, np.int64), np.arange(features.shape[1]), np.array([0, features.shape[1]]))
     for _ in range(growth.depth):
         level = _some(level, np.diff(level.starts) >= 2 * growth.smallest)
         if not len(level.nodes):
@@ -93,13 +93,13 @@ def _starts(sizes: NDArray[np.int64]) -> Nodes:
     return np.concatenate([[0], np.cumsum(sizes)])
 
 
-def _some(level: _Level, chosen: NDArray[np.bool_]) -> _Level:
+def _some(level: _Nodes, chosen: NDArray[np.bool_]) -> _Nodes:
     sizes = np.diff(level.starts)
-    return _Level(level.nodes[chosen], level.rows[np.repeat(chosen, sizes)], _starts(sizes[chosen]))
+    return _Nodes(level.nodes[chosen], level.rows[np.repeat(chosen, sizes)], _starts(sizes[chosen]))
 
 
 def _split(
-    features: NDArray[np.float32], level: _Level, objectives: Mapping[str, Objective], shares: Mapping[str, float],
+    features: NDArray[np.float32], level: _Nodes, objectives: Mapping[str, Objective], shares: Mapping[str, float],
     growth: Growth, generator: np.random.Generator,
 ) -> Splits:  # fmt: skip
     # The splits of a level: each node by the objective that was drawn for it, or by the next that finds one.
@@ -125,7 +125,7 @@ def _drawn(shares: list[float], count: int, generator: np.random.Generator) -> N
     return waiting.argsort(1)
 
 
-def _divided(tree: Tree, features: NDArray[np.float32], level: _Level, splits: Splits) -> tuple[Tree, _Level]:
+def _divided(tree: Tree, features: NDArray[np.float32], level: _Nodes, splits: Splits) -> tuple[Tree, _Nodes]:
     # The tree with the children of the nodes that were split, and these children as the next level.
     split = splits.feature >= 0
     level = _some(level, split)
@@ -140,4 +140,4 @@ def _divided(tree: Tree, features: NDArray[np.float32], level: _Level, splits: S
     tree = Tree(*(np.concatenate(pair) for pair in zip(tree, ends, strict=True)))
     rows = level.rows[child.argsort(kind="stable")]
     sizes = np.bincount(child, minlength=new)
-    return tree, _Level(len(tree.feature) - new + np.arange(new), rows, _starts(sizes))
+    return tree, _Nodes(len(tree.feature) - new + np.arange(new), rows, _starts(sizes))

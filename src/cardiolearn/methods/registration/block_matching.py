@@ -154,14 +154,14 @@ def looked_for(one: Tensor, other: Tensor, settings: MatchingSettings, reach: in
     same grid: both `(n, 3)`, (x, y, z) in voxels, on the CPU."""
     size, stride = settings.block, 2
     mean, variance = _moments(one, size, stride)
-    flat = _FLAT * one.square().nanmean()
+    flat, flat_there = (_FLAT * image.square().nanmean() for image in (one, other))
     textured = variance.nan_to_num(0.0).flatten().topk(round(settings.textured * (~mean.isnan()).sum().item()))
     chosen = torch.unravel_index(textured.indices[textured.values > flat], mean.shape)
     blocks = (_windows(one, size, stride)[chosen] - _cubes(mean[chosen])) / _cubes(variance[chosen].sqrt() * size**3)
 
     around = F.pad(other, (reach,) * 6, value=torch.nan)
     spread = _moments(around, size, 1)[1]
-    spread = torch.where(spread > flat, spread, torch.nan).sqrt()
+    spread = torch.where(spread > flat_there, spread, torch.nan).sqrt()
     alike = _products(_windows(around.nan_to_num(), size + 2 * reach, stride), chosen, blocks)
     best, steps = most_alike((alike / _windows(spread, 2 * reach + 1, stride)[chosen]).abs())
     found = best.isfinite()

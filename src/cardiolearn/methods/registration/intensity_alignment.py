@@ -80,7 +80,7 @@ def _descend(start: Tensor, fixed: Image, moving: Image, settings: AlignmentSett
     known = ~fixed.data.isnan()
     if not known.any():
         raise InputError("mask: expected voxels that count, got none")
-    still, seen = fixed.data.nan_to_num(), _Seen(fixed, moving, start)
+    still, seen = fixed.data.nan_to_num(), _Moved(fixed, moving, start)
     middle, radius = _extent(known, world(fixed))
     voxels = torch.zeros(6, dtype=torch.float64, device="cpu", requires_grad=True)  # the motion, in this level's voxels
     optimiser = torch.optim.LBFGS(
@@ -105,7 +105,7 @@ def _descend(start: Tensor, fixed: Image, moving: Image, settings: AlignmentSett
     return start @ found
 
 
-class _Seen:
+class _Moved:
     # The moving image as the fixed one's voxels see it, and where it shows anything.
 
     def __init__(self, fixed: Image, moving: Image, start: Tensor) -> None:

@@ -53,8 +53,8 @@ def entropy(counts: Floats) -> Floats:
     [2.773, 0.0]
     """
     total = counts.sum(-1, keepdims=True)
-    share = np.divide(counts, total, out=np.ones_like(counts), where=counts > 0)
-    return -(counts * np.log(share)).sum(-1)
+    times = np.divide(total, counts, out=np.ones_like(counts), where=counts > 0)
+    return (counts * np.log(times)).sum(-1)
 
 
 def gini(counts: Floats) -> Floats:
